@@ -1,0 +1,168 @@
+"""Detached processes with a log and a record each: started once, recognised later, stopped only when ours.
+
+A record holds the pid and the moment the kernel started it, so that a pid that was given to somebody else
+since is neither taken for ours nor killed.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from deploy.local.layout import Layout, StackError, read_json, write_json
+
+# Children of this very process: polled, so that one that died does not stay a zombie that looks alive.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+_LOG_LIMIT_BYTES = 20 * 1024 * 1024
+
+
+def start_time(pid: int) -> str | None:
+    """Give the moment a live process started, in the kernel's words; None when there is no such process."""
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
+        return None
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None if Path("/proc/self").exists() else _start_time_elsewhere(pid)
+    # The name in brackets may hold spaces; after it come the state and, as 22nd field, the start in ticks.
+    fields = stat.rpartition(")")[2].split()
+    if fields[0] in "ZX":
+        if child is not None:
+            child.wait()
+        return None
+    return fields[19]
+
+
+def _start_time_elsewhere(pid: int) -> str | None:
+    """Ask `ps` where there is no /proc."""
+    answer = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() or None
+
+
+def _boot() -> str:
+    """Name this run of the machine: start times count from its boot."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return ""
+
+
+def _record(layout: Layout, name: str) -> Path:
+    return layout.run / f"{name}.json"
+
+
+def running(layout: Layout, name: str) -> int | None:
+    """Give the pid of the part if the very process that was started for it still lives."""
+    record = read_json(_record(layout, name))
+    pid = record.get("pid")
+    if not isinstance(pid, int) or record.get("boot") != _boot() or start_time(pid) != record.get("started"):
+        return None
+    return pid
+
+
+def adopt(layout: Layout, name: str, pid: int) -> None:
+    """Record a live process as the part's own."""
+    write_json(_record(layout, name), {"pid": pid, "started": start_time(pid), "boot": _boot()})
+
+
+def spawn(
+    layout: Layout,
+    name: str,
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    user: tuple[int, int] | None = None,
+) -> int:
+    """Start a part in a session of its own, so that it outlives the terminal; its output goes to its log.
+
+    `user` is the uid and gid to become. The pid comes back at once; readiness is the caller's business.
+    """
+    log = layout.log(name)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    with log.open("ab") as output:
+        output.write(f"---- {' '.join(map(str, command))[:200]}\n".encode())
+        output.flush()
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            env=dict(environment if environment is not None else os.environ),
+            cwd=directory or layout.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=user[0] if user else None,
+            group=user[1] if user else None,
+            extra_groups=[] if user else None,
+        )
+    _children[process.pid] = process
+    adopt(layout, name, process.pid)
+    return process.pid
+
+
+def stop(
+    layout: Layout,
+    name: str,
+    *,
+    first: signal.Signals = signal.SIGTERM,
+    patience: float = 30,
+    kill: bool = False,
+) -> bool:
+    """End the part and wait until it is gone; True if it was running.
+
+    It is asked with `first` and killed when it is still there after `patience` seconds; `kill` does not ask.
+    """
+    pid = running(layout, name)
+    if pid is not None:
+        if not kill:
+            with suppress(ProcessLookupError):
+                os.kill(pid, first)
+            _wait_until_gone(layout, name, patience)
+        if running(layout, name) is not None:
+            _kill_group(pid)
+            if not _wait_until_gone(layout, name, 10):
+                raise StackError(f"{name} (pid {pid}) does not die, not even by SIGKILL.")
+    _record(layout, name).unlink(missing_ok=True)
+    return pid is not None
+
+
+def _kill_group(pid: int) -> None:
+    """Kill the process with what it started; it leads its own session, so the group is its own too."""
+    with suppress(ProcessLookupError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _wait_until_gone(layout: Layout, name: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while running(layout, name) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def tail(layout: Layout, name: str, lines: int = 25) -> str:
+    """Give the last lines of the part's log, for a message that says why it did not start."""
+    try:
+        text = layout.log(name).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return "(no log)"
+    width = min(shutil.get_terminal_size((160, 24)).columns, 240)
+    return "\n".join(line[:width] for line in text.splitlines()[-lines:])
+
+
+def failed(layout: Layout, name: str, what: str) -> StackError:
+    """Make the error for a part that did not start: what happened, where the log is and how it ends."""
+    return StackError(f"{name} {what}. Its log, {layout.log(name)}, ends:\n{tail(layout, name)}")
