@@ -1,0 +1,336 @@
+"""Consumes a topic in batches: every record ends as handled, skipped, refused, parked or retried.
+
+The handler makes the effect of a whole batch durable together with the positions; offsets are committed
+only then, per partition. One batch is in flight at a time; a rebalance and a stop wait for it.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+import structlog
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+
+from libs.runtime.clock import monotonic
+from libs.runtime.errors import Fenced, Permanent, Transient
+from libs.runtime.kafka import BATCH_SECONDS_MAX, KafkaSettings
+from libs.runtime.metrics import (
+    BATCH_RECORDS,
+    BATCH_SECONDS,
+    CONSUMER_LAG_RECORDS,
+    CONSUMER_LAG_SECONDS,
+    CONSUMER_PARTITIONS,
+    MESSAGES,
+    REBALANCES,
+)
+from libs.runtime.records import Record, from_kafka
+
+log = structlog.get_logger(__name__)
+
+BATCH_RECORDS_MAX = 500
+# An empty poll sleeps this long again (FastStream's get_msg), so it bounds the latency at low traffic.
+BATCH_TIMEOUT_MS = 10
+RETRY_SECONDS_FIRST = 0.1
+RETRY_SECONDS_MAX = 5.0
+# A batch that fails for a reason nobody expected is tried again before its records are taken one by one.
+ISOLATION_ATTEMPTS = 2
+
+Positions = Mapping[tuple[str, int], int]
+
+
+class Outcomes(dict[str, int]):
+    """How many records of a batch ended as which outcome."""
+
+    def count(self, outcome: str, records: int = 1) -> None:
+        self[outcome] = self.get(outcome, 0) + records
+
+
+class BatchHandler(Protocol):
+    """What a service does with the records of one source."""
+
+    async def load_positions(self, source: str) -> dict[int, int]:
+        """The stored position of each partition of the source."""
+
+    async def handle(self, records: Sequence[Record], stored: Mapping[int, int]) -> Outcomes:
+        """Make the effect of all records and their new positions durable together, or change nothing.
+
+        Raises Transient (try again), Fenced (the partition is another's), or anything else when a record
+        cannot be handled at all; then the records are handed in one by one and `park` gets the culprit.
+        """
+
+    async def park(self, record: Record, stored: Mapping[int, int], fault: Exception) -> None:
+        """Park the record and move its position, in one transaction."""
+
+    async def parked_too_much(self, source: str) -> bool:
+        """Whether so much is parked that consumption must stop on purpose (P5)."""
+
+
+class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types.
+    """Lets a rebalance wait for the batch in flight, commit included."""
+
+    def __init__(self, consumer: "BatchConsumer") -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        REBALANCES.labels(self._consumer.group, self._consumer.topic).inc()
+        async with self._consumer.lock:
+            self._consumer.assigned.clear()
+            self._consumer.stored.clear()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._consumer.assigned = {partition.partition for partition in assigned}
+        self._consumer.assigned_at = monotonic()
+        CONSUMER_PARTITIONS.labels(self._consumer.group, self._consumer.topic).set(len(assigned))
+
+
+class BatchConsumer:
+    """One topic consumed by one group; create it before the broker starts."""
+
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        settings: KafkaSettings,
+        *,
+        topic: str,
+        group: str,
+        handler: BatchHandler,
+        batch_records_max: int = BATCH_RECORDS_MAX,
+    ) -> None:
+        self.topic = topic
+        self.group = group
+        self.source = f"{group}:{topic}"
+        self.handler = handler
+        self.lock = asyncio.Lock()
+        self.assigned: set[int] = set()
+        self.assigned_at = monotonic()
+        self.stored: dict[int, int] = {}
+        self.batch_began: float | None = None
+        self.stopped_on_purpose = False
+        self.last_fault = ""
+        self._transient_in_row = 0
+        self.subscriber = broker.subscriber(
+            topic,
+            group_id=group,
+            batch=True,
+            batch_timeout_ms=BATCH_TIMEOUT_MS,
+            max_records=batch_records_max,
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=settings.heartbeat_interval_ms,
+            rebalance_timeout_ms=settings.rebalance_timeout_ms,
+            max_poll_interval_ms=300_000,
+            listener=_Drain(self),
+            parser=self._parse,
+            decoder=_undecoded,
+        )
+        self.subscriber(self._on_batch)
+
+    async def _parse(self, raw: Any, original: Any) -> Any:  # noqa: ARG002  # FastStream's signature.
+        # FastStream's own parser decodes headers and loses the whole batch on one that is not UTF-8, so
+        # it is not called: records stay as they came and are decoded one by one in the handler.
+        parser = self.subscriber.parser
+        return parser.msg_class(
+            body=b"",
+            headers={},
+            batch_headers=[],
+            raw_message=raw,
+            message_id="",
+            correlation_id="",
+            consumer=parser._consumer,  # noqa: SLF001  # What FastStream's own parser passes.
+        )
+
+    async def _on_batch(self, message: Any) -> None:
+        async with self.lock:
+            self.batch_began = monotonic()
+            try:
+                await self._consume(message.raw_message)
+            finally:
+                self.batch_began = None
+
+    async def _consume(self, raw_records: Sequence[Any]) -> None:
+        consumer = self.subscriber.consumer
+        if consumer is None:
+            return
+        # A batch fetched before a rebalance may be stale: only what is still ours is touched.
+        owned = {partition.partition for partition in consumer.assignment()}
+        records = [from_kafka(self.source, raw) for raw in raw_records if raw.partition in owned]
+        if not records:
+            return
+        try:
+            await self._refresh_positions({record.partition for record in records})
+            fresh = [r for r in records if r.offset > self.stored.get(r.partition, -1)]
+            MESSAGES.labels(self.group, self.topic, "duplicate").inc(len(records) - len(fresh))
+            if fresh:
+                await self._effect(fresh)
+        except Fenced as fault:
+            log.warning("batch_dropped", source=self.source, fault=str(fault))
+            self.stored.clear()
+            await self._rewind(records)
+            return
+        except Transient as fault:
+            self.last_fault = str(fault)
+            MESSAGES.labels(self.group, self.topic, "retried").inc(len(records))
+            log.warning("batch_retried", source=self.source, records=len(records), fault=str(fault))
+            self.stored.clear()
+            await self._rewind(records)
+            await asyncio.sleep(self._backoff())
+            return
+        self._transient_in_row = 0
+        self.last_fault = ""
+        await self._commit(records)
+
+    def _backoff(self) -> float:
+        self._transient_in_row += 1
+        return float(min(RETRY_SECONDS_MAX, RETRY_SECONDS_FIRST * 2 ** min(self._transient_in_row, 10)))
+
+    async def _refresh_positions(self, partitions: set[int]) -> None:
+        if not partitions <= self.stored.keys():
+            loaded = await self.handler.load_positions(self.source)
+            self.stored = {partition: loaded.get(partition, -1) for partition in partitions | self.stored.keys()}
+
+    async def _effect(self, records: list[Record]) -> None:
+        """Handle the batch; when that fails for no known reason, find the record that makes it fail."""
+        if await self.handler.parked_too_much(self.source):
+            self.stopped_on_purpose = True
+            raise Transient("Too much is parked; redrive or release before anything else is consumed.")
+        self.stopped_on_purpose = False
+        began = monotonic()
+        for attempt in range(ISOLATION_ATTEMPTS):
+            try:
+                outcomes = await self.handler.handle(records, self.stored)
+            except (Transient, Fenced):
+                raise
+            except Exception as fault:
+                log.warning(
+                    "batch_failed", source=self.source, attempt=attempt, fault=type(fault).__name__, exc_info=True
+                )
+                self.stored.clear()
+                await self._refresh_positions({record.partition for record in records})
+            else:
+                self._applied(records, outcomes, began)
+                return
+        await self._one_by_one(records)
+
+    async def _one_by_one(self, records: list[Record]) -> None:
+        for record in records:
+            began = monotonic()
+            if self.batch_began is not None and began - self.batch_began > BATCH_SECONDS_MAX:
+                raise Transient("The batch took too long while looking for the record that fails.")
+            try:
+                outcomes = await self.handler.handle([record], self.stored)
+            except (Transient, Fenced):
+                raise
+            except Exception as fault:
+                await self.handler.park(record, self.stored, fault)
+                outcomes = Outcomes(parked=1)
+                log.warning(
+                    "record_parked",
+                    source=self.source,
+                    partition=record.partition,
+                    offset=record.offset,
+                    reason=reason_of(fault),
+                    fault=type(fault).__name__,
+                )
+            self._applied([record], outcomes, began)
+
+    def _applied(self, records: list[Record], outcomes: Outcomes, began: float) -> None:
+        for record in records:
+            self.stored[record.partition] = max(self.stored.get(record.partition, -1), record.offset)
+        for outcome, count in outcomes.items():
+            MESSAGES.labels(self.group, self.topic, outcome).inc(count)
+        BATCH_SECONDS.labels(self.group, self.topic).observe(monotonic() - began)
+        BATCH_RECORDS.labels(self.group, self.topic).observe(len(records))
+
+    async def _commit(self, records: Sequence[Record]) -> None:
+        """Commit what is durable; a failed commit only means that the records come again."""
+        consumer = self.subscriber.consumer
+        offsets: dict[TopicPartition, int] = {}
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            offsets[partition] = max(offsets.get(partition, 0), record.offset + 1)
+        try:
+            await asyncio.wait_for(consumer.commit(offsets), 10)
+        except (CommitFailedError, IllegalStateError, KafkaError, TimeoutError) as fault:
+            log.warning("offsets_not_committed", source=self.source, fault=type(fault).__name__)
+        self._measure_lag(consumer, records)
+
+    async def _rewind(self, records: Sequence[Record]) -> None:
+        """Have the same records delivered again, in order."""
+        consumer = self.subscriber.consumer
+        first: dict[int, int] = {}
+        for record in records:
+            first[record.partition] = min(first.get(record.partition, record.offset), record.offset)
+        for partition, offset in first.items():
+            with suppress(IllegalStateError, AssertionError):
+                consumer.seek(TopicPartition(self.topic, partition), offset)
+
+    def _measure_lag(self, consumer: Any, records: Sequence[Record]) -> None:
+        last = {record.partition: record for record in records}
+        for partition, record in last.items():
+            highwater = consumer.highwater(TopicPartition(record.topic, partition))
+            lag = max(0, (highwater or 0) - record.offset - 1)
+            CONSUMER_LAG_RECORDS.labels(self.group, self.topic, str(partition)).set(lag)
+            seconds = 0.0 if lag == 0 else max(0.0, _age(record))
+            CONSUMER_LAG_SECONDS.labels(self.group, self.topic, str(partition)).set(seconds)
+
+    async def lag_records(self) -> int:
+        """Records of the owned partitions without a durable effect; 0 means drained.
+
+        Asks the broker for the ends, so it is right also when nothing has been fetched yet.
+        Raises Transient when the broker or the database does not answer.
+        """
+        consumer = self.subscriber.consumer
+        if consumer is None:
+            raise Transient("The consumer is not running.")
+        partitions = [TopicPartition(self.topic, partition) for partition in self.assigned]
+        if not partitions:
+            return 0
+        try:
+            ends = await asyncio.wait_for(consumer.end_offsets(partitions), 5)
+            begins = await asyncio.wait_for(consumer.beginning_offsets(partitions), 5)
+        except (KafkaError, TimeoutError) as fault:
+            raise Transient("Kafka did not answer.") from fault
+        stored = await self.handler.load_positions(self.source)
+        return sum(
+            max(0, ends[p] - max(stored.get(p.partition, -1) + 1, begins[p])) for p in partitions
+        )
+
+    def sick(self) -> str | None:
+        """A sentence when the consumer can't be trusted to make progress by itself; None when well."""
+        now = monotonic()
+        if not self.subscriber.running:
+            return f"The consumer of {self.topic} is not running."
+        if self.batch_began is not None and now - self.batch_began > 2 * BATCH_SECONDS_MAX:
+            return f"A batch of {self.topic} has been stuck for {now - self.batch_began:.0f} s."
+        if any(task.done() for task in self.subscriber.tasks):
+            return f"The loop that reads {self.topic} has ended."
+        return None
+
+    def unready(self) -> str | None:
+        """A sentence while the consumer does no work although it is alive; None when it works."""
+        if self.stopped_on_purpose:
+            return f"Consumption of {self.topic} is stopped on purpose: too much is parked."
+        if self.last_fault:
+            return f"Batches of {self.topic} are being retried: {self.last_fault}"
+        return None
+
+
+def reason_of(fault: Exception) -> str:
+    """The stable code that a parked record is counted under."""
+    return fault.reason if isinstance(fault, Permanent) else "FAILED"
+
+
+def _age(record: Record) -> float:
+    from libs.runtime.clock import now
+
+    return (now() - record.produced_at).total_seconds()
+
+
+async def _undecoded(message: Any) -> Any:
+    # The handler gets the message itself and decodes each record by itself.
+    return message

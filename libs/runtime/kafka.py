@@ -1,0 +1,242 @@
+"""Kafka clients with every dangerous default set: the FastStream broker, the raw producer, the settings.
+
+Sources of the settings: aiokafka 0.14 and FastStream 0.7.8, tried on Kafka 4.3.1 (decision 0005).
+"""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.helpers import create_ssl_context
+from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLScram512
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.runtime.errors import Transient
+
+log = structlog.get_logger(__name__)
+
+# A batch, commit included, ends within 25 s < graceful time-out < rebalance time-out, so that a member
+# that drains is not evicted and one that stops has committed.
+BATCH_SECONDS_MAX = 25.0
+GRACEFUL_SECONDS = 30.0
+REQUEST_TIMEOUT_MS = 40_000
+METADATA_MAX_AGE_MS = 30_000
+PUBLISH_SECONDS_MAX = 30.0
+
+
+class KafkaSettings(BaseSettings):
+    """Where Kafka is and how to speak to it; SASL/SCRAM over TLS when a user is named."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="KAFKA_")
+
+    bootstrap_servers: str
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: str | None = None
+    session_timeout_ms: int = 30_000
+    heartbeat_interval_ms: int = 3_000
+    rebalance_timeout_ms: int = 60_000
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The TLS context when a CA file or a user is named, else None (plain text on loopback)."""
+        if self.ssl_cafile is None and self.sasl_username is None:
+            return None
+        context: ssl.SSLContext = create_ssl_context(cafile=self.ssl_cafile)
+        return context
+
+    def client_options(self) -> dict[str, Any]:
+        """What any raw aiokafka client needs to reach and trust the brokers."""
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "request_timeout_ms": REQUEST_TIMEOUT_MS,
+            "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+        }
+        context = self.tls()
+        if self.sasl_username is not None and self.sasl_password is not None:
+            options |= {
+                "security_protocol": "SASL_SSL",
+                "sasl_mechanism": "SCRAM-SHA-512",
+                "sasl_plain_username": self.sasl_username,
+                "sasl_plain_password": self.sasl_password.get_secret_value(),
+                "ssl_context": context,
+            }
+        elif context is not None:
+            options |= {"security_protocol": "SSL", "ssl_context": context}
+        return options
+
+    def security(self) -> BaseSecurity | None:
+        """The same as FastStream's security object."""
+        context = self.tls()
+        if self.sasl_username is not None and self.sasl_password is not None:
+            return SASLScram512(
+                username=self.sasl_username,
+                password=self.sasl_password.get_secret_value(),
+                use_ssl=True,
+                ssl_context=context,
+            )
+        return None if context is None else BaseSecurity(ssl_context=context, use_ssl=True)
+
+
+def make_broker(settings: KafkaSettings, *, client_id: str) -> KafkaBroker:
+    """A FastStream broker that creates no topics, injects nothing and keeps its own log quiet.
+
+    The acknowledgement policy is set on each subscriber: on the broker it bypasses FastStream's guards.
+    """
+    return KafkaBroker(
+        settings.bootstrap_servers,
+        client_id=client_id,
+        security=settings.security(),
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        allow_auto_create_topics=False,
+        graceful_timeout=GRACEFUL_SECONDS,
+        acks="all",
+        enable_idempotence=True,
+        logger=None,
+        apply_types=False,
+    )
+
+
+class Outgoing:
+    """One record to publish; the key decides its partition as Kafka's default partitioner would."""
+
+    __slots__ = ("headers", "key", "topic", "value")
+
+    def __init__(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+        self.topic = topic
+        self.key = key
+        self.value = value
+        self.headers = headers
+
+
+class Publisher:
+    """A raw idempotent producer that is thrown away and made anew after any error.
+
+    One non-retriable error poisons an idempotent aiokafka producer for its partition for ever
+    (aiokafka issue 1017), and a cleanly stopped broker sends it into a hot loop; a new one has neither.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, client_id: str) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, list[int]] = {}
+        self._partition_of: dict[tuple[str, bytes], int] = {}
+        self.recreated = 0
+
+    async def _ready(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **self._settings.client_options() | {"request_timeout_ms": 20_000},
+                client_id=self._client_id,
+                acks="all",
+                enable_idempotence=True,
+                compression_type="lz4",
+                linger_ms=0,
+                max_batch_size=65_536,
+                max_request_size=1_000_000,
+                retry_backoff_ms=200,
+            )
+            await asyncio.wait_for(producer.start(), PUBLISH_SECONDS_MAX)
+            self._producer = producer
+            self._partitions.clear()
+        return self._producer
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Return when every record is acknowledged by all in-sync replicas, in order per partition.
+
+        Raises Transient otherwise: some records may be written all the same, now or later, so the caller
+        publishes the same records again and consumers recognise the repeats by `id` and `sequence`.
+        """
+        if not records:
+            return
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS_MAX):
+                await self._send(records)
+        except (KafkaError, TimeoutError, OSError) as fault:
+            await self.discard()
+            raise Transient(f"Kafka did not acknowledge: {type(fault).__name__}") from fault
+        except asyncio.CancelledError:
+            await self.discard()
+            raise
+
+    async def _send(self, records: Sequence[Outgoing]) -> None:
+        producer = await self._ready()
+        by_partition: dict[tuple[str, int], list[Outgoing]] = {}
+        for record in records:
+            partition = await self._partition(producer, record)
+            by_partition.setdefault((record.topic, partition), []).append(record)
+        pending: list[asyncio.Future[Any]] = []
+        for (topic, partition), batch in by_partition.items():
+            pending.extend(await _send_partition(producer, topic, partition, batch))
+        await asyncio.gather(*pending)
+
+    async def _partition(self, producer: AIOKafkaProducer, record: Outgoing) -> int:
+        # aiokafka's murmur2 is pure Python, so it is computed once per key, not once per event.
+        cached = self._partition_of.get((record.topic, record.key))
+        if cached is not None:
+            return cached
+        if record.topic not in self._partitions:
+            found = await producer.partitions_for(record.topic)
+            self._partitions[record.topic] = sorted(found)
+        partitions = self._partitions[record.topic]
+        chosen = int(producer._partitioner(record.key, partitions, partitions))  # noqa: SLF001  # The client's own partitioner, so that keys land where every other client puts them.
+        if len(self._partition_of) > 200_000:
+            self._partition_of.clear()
+        self._partition_of[record.topic, record.key] = chosen
+        return chosen
+
+    async def discard(self) -> None:
+        """Throw the producer away, whatever state it is in; the next publish makes a new one."""
+        producer, self._producer = self._producer, None
+        self._partition_of.clear()
+        if producer is None:
+            return
+        self.recreated += 1
+        with suppress(Exception):
+            await asyncio.wait_for(producer.stop(), 3)
+            return
+        # stop() hangs while a sender loops over a broker that went away; closing its parts ends it.
+        with suppress(Exception):
+            await asyncio.wait_for(producer._sender.close(), 2)  # noqa: SLF001  # No public way ends the sender's loop.
+        with suppress(Exception):
+            await asyncio.wait_for(producer.client.close(), 2)
+
+    async def stop(self) -> None:
+        """Close the producer; everything published has been acknowledged already."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(Exception):
+                await asyncio.wait_for(producer.stop(), 5)
+
+
+async def _send_partition(
+    producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Outgoing]
+) -> list[asyncio.Future[Any]]:
+    """Hand one partition's records over in order, as few batches as their size allows."""
+    pending: list[asyncio.Future[Any]] = []
+    builder = producer.create_batch()
+    for record in records:
+        if builder.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
+            pending.append(await producer.send_batch(builder, topic, partition=partition))
+            builder = producer.create_batch()
+            if (
+                builder.append(timestamp=None, key=record.key, value=record.value, headers=record.headers)
+                is None
+            ):
+                # Larger than a whole batch: aiokafka's plain send takes up to max_request_size.
+                pending.append(
+                    await producer.send(
+                        topic, record.value, record.key, partition, headers=list(record.headers)
+                    )
+                )
+    if builder.record_count():
+        pending.append(await producer.send_batch(builder, topic, partition=partition))
+    return pending

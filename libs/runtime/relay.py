@@ -1,0 +1,106 @@
+"""Publishes what a service has stored: fetch, publish, await every acknowledgement, then remember it.
+
+One leader at a time by advisory lock; woken by NOTIFY, with a fallback poll. After a crash the same
+records are published again with the same ids and sequences (P2, P3).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from libs.runtime.clock import now
+from libs.runtime.errors import Transient
+from libs.runtime.kafka import Outgoing, Publisher
+from libs.runtime.metrics import OUTBOX_ERRORS, OUTBOX_OLDEST_SECONDS, OUTBOX_PUBLISHED
+from libs.runtime.postgres import Bell, lead
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS_FIRST = 0.2
+RETRY_SECONDS_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Records to publish in order, and the mark that `done` remembers once they are acknowledged."""
+
+    records: Sequence[Outgoing]
+    mark: Any
+    oldest_at: datetime | None = None
+
+
+class Source(Protocol):
+    """Where a relay's records come from."""
+
+    async def fetch(self, after: Any | None) -> Chunk | None:
+        """The next records after the mark (None: after what is remembered); None when there are none."""
+
+    async def done(self, mark: Any) -> None:
+        """Remember that everything up to the mark is acknowledged."""
+
+
+class Relay:
+    """Follows one source for as long as it leads."""
+
+    def __init__(
+        self, *, service: str, name: str, dsn: str, source: Source, publisher: Publisher, bell: Bell
+    ) -> None:
+        self.service = service
+        self.name = name
+        self._dsn = dsn
+        self._source = source
+        self._publisher = publisher
+        self._bell = bell
+        self.leading = False
+        self.last_fault = ""
+
+    async def run(self) -> None:
+        """Publish for ever; cancel to stop. Whatever is not acknowledged is published by the next run."""
+        await lead(self._dsn, f"{self.service} relay {self.name}", self._work)
+
+    async def _work(self) -> None:
+        self.leading = True
+        try:
+            await self._follow()
+        finally:
+            self.leading = False
+
+    async def _follow(self) -> None:
+        mark: Any | None = None
+        backoff = RETRY_SECONDS_FIRST
+        while True:
+            try:
+                chunk = await self._source.fetch(mark)
+                while chunk is not None:
+                    # The next chunk is read while this one is being acknowledged.
+                    ahead = asyncio.ensure_future(self._source.fetch(chunk.mark))
+                    try:
+                        await self._publish(chunk)
+                    except BaseException:
+                        ahead.cancel()
+                        raise
+                    mark = chunk.mark
+                    chunk = await ahead
+                OUTBOX_OLDEST_SECONDS.labels(self.service).set(0)
+                backoff = RETRY_SECONDS_FIRST
+                self.last_fault = ""
+                await self._bell.wait()
+            except Transient as fault:
+                self.last_fault = str(fault)
+                OUTBOX_ERRORS.labels(self.service).inc()
+                log.warning("publish_retried", service=self.service, relay=self.name, fault=str(fault))
+                mark = None
+                await asyncio.sleep(backoff)
+                backoff = min(RETRY_SECONDS_MAX, backoff * 2)
+
+    async def _publish(self, chunk: Chunk) -> None:
+        if chunk.oldest_at is not None:
+            OUTBOX_OLDEST_SECONDS.labels(self.service).set((now() - chunk.oldest_at).total_seconds())
+        await self._publisher.publish(chunk.records)
+        await self._source.done(chunk.mark)
+        for record in chunk.records[:1]:
+            OUTBOX_PUBLISHED.labels(self.service, record.topic).inc(len(chunk.records))
