@@ -1,0 +1,1 @@
+"""Jejak measured beside a floor and a peer, in one run."""

@@ -1,0 +1,1 @@
+"""How Jejak is run."""

@@ -1,0 +1,1 @@
+"""The native stack: real servers from packages alone."""

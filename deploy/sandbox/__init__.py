@@ -1,0 +1,1 @@
+"""Honest simulators of the marketplaces."""

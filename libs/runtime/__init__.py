@@ -1,0 +1,1 @@
+"""How a service runs: Kafka, PostgreSQL, outbox, parking, logs, metrics, health, errors."""

@@ -1,0 +1,1 @@
+"""Marketplaces in and out: the anti-corruption layer."""

@@ -1,0 +1,1 @@
+"""Stock as a projection of order events."""

@@ -1,0 +1,1 @@
+"""Words to people and systems about orders."""
