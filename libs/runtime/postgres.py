@@ -80,8 +80,8 @@ def _apply(connection: psycopg.Connection, schema: str, file: Path, applied: dic
         return None
     statements = text.replace("{schema}", schema).replace("{role}", role_of(schema))
     with connection.transaction():
-        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")  # type: ignore[arg-type]  # A constant of this module.
-        connection.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")  # type: ignore[arg-type]  # A constant of this module.
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+        connection.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
         connection.execute(statements.encode())
         connection.execute(
             sql.SQL("INSERT INTO {}.migrations (name, sha256) VALUES (%s, %s)").format(

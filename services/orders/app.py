@@ -1,0 +1,3 @@
+"""Composition root."""
+from pathlib import Path
+MIGRATIONS = Path(__file__).parent / "migrations"
