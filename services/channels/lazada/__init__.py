@@ -1,0 +1,1 @@
+"""The Lazada Open Platform: signatures, payloads, and what they state as facts."""
