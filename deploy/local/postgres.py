@@ -41,6 +41,11 @@ SETTINGS = {
 }
 
 
+def password(layout: Layout) -> str:
+    """Give the owner's password: generated once per stack, without characters that a URL reserves."""
+    return layout.secret("postgres_password", lambda: secrets.token_hex(24))
+
+
 def _shelter(of: Path) -> Path:
     """Give the folder under /var/tmp that stands in for a path that the database's user cannot reach."""
     folder = Path("/var/tmp") / f"jejak-{hashlib.sha256(str(of).encode()).hexdigest()[:12]}"  # noqa: S108 - owner and kind are checked below
@@ -68,8 +73,7 @@ class Postgres:
         return self._url(DATABASE)
 
     def _url(self, database: str) -> str:
-        password = self._layout.secret("postgres_password", lambda: secrets.token_hex(24))
-        return f"postgresql://{OWNER}:{password}@127.0.0.1:{self._layout.port('postgres')}/{database}"
+        return f"postgresql://{OWNER}:{password(self._layout)}@127.0.0.1:{self._layout.port('postgres')}/{database}"
 
     @property
     def pid(self) -> int | None:
@@ -202,13 +206,13 @@ class Postgres:
         self._say("preparing PostgreSQL's data folder ...")
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir(parents=True, mode=0o700)
-        password = data.parent / f".postgres-password.{os.getpid()}"
-        password.touch(mode=0o600)
-        password.write_text(self._layout.secret("postgres_password", lambda: secrets.token_hex(24)))
+        pwfile = data.parent / f".postgres-password.{os.getpid()}"
+        pwfile.touch(mode=0o600)
+        pwfile.write_text(password(self._layout))
         if user:
             os.chown(data, *user)
-            os.chown(password, *user)
-        command = [binaries / "initdb", "-D", data, "-U", OWNER, "-A", "scram-sha-256", "--pwfile", password]
+            os.chown(pwfile, *user)
+        command = [binaries / "initdb", "-D", data, "-U", OWNER, "-A", "scram-sha-256", "--pwfile", pwfile]
         command += ["-E", "UTF8", "--locale=C", "--no-instructions"]
         try:
             result = subprocess.run(
@@ -224,7 +228,7 @@ class Postgres:
                 extra_groups=[] if user else None,
             )
         finally:
-            password.unlink()
+            pwfile.unlink()
         if result.returncode:
             raise StackError(
                 f"PostgreSQL's data folder {data} could not be prepared:\n{result.stdout[-2000:]}"

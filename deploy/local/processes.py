@@ -4,6 +4,8 @@ A record holds the pid and the moment the kernel started it, so that a pid that 
 since is neither taken for ours nor killed.
 """
 
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -17,6 +19,9 @@ from deploy.local.layout import Layout, StackError, read_json, write_json
 
 # Children of this very process: polled, so that one that died does not stay a zombie that looks alive.
 _children: dict[int, subprocess.Popen[bytes]] = {}
+
+# In the environment of everything a stack starts, and of what that starts in turn: the stack's directory.
+MARK = "JEJAK_STARTED_BY_STACK"
 
 _LOG_LIMIT_BYTES = 20 * 1024 * 1024
 
@@ -68,9 +73,20 @@ def running(layout: Layout, name: str) -> int | None:
     return pid
 
 
-def adopt(layout: Layout, name: str, pid: int) -> None:
+def adopt(layout: Layout, name: str, pid: int, *, told: str = "") -> None:
     """Record a live process as the part's own."""
-    write_json(_record(layout, name), {"pid": pid, "started": start_time(pid), "boot": _boot()})
+    write_json(_record(layout, name), {"pid": pid, "started": start_time(pid), "boot": _boot(), "told": told})
+
+
+def told(layout: Layout, name: str) -> str:
+    """Give the fingerprint that the part was started with."""
+    return str(read_json(_record(layout, name)).get("told", ""))
+
+
+def fingerprint(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Give a digest of a command and what it is told: another one means that a restart is due."""
+    content = json.dumps([list(command), dict(environment)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def spawn(
@@ -81,6 +97,7 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
     user: tuple[int, int] | None = None,
+    told: str = "",
 ) -> int:
     """Start a part in a session of its own, so that it outlives the terminal; its output goes to its log.
 
@@ -94,7 +111,7 @@ def spawn(
         output.flush()
         process = subprocess.Popen(
             [str(part) for part in command],
-            env=dict(environment if environment is not None else os.environ),
+            env={**(environment if environment is not None else os.environ), MARK: str(layout.directory)},
             cwd=directory or layout.directory,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -105,7 +122,7 @@ def spawn(
             extra_groups=[] if user else None,
         )
     _children[process.pid] = process
-    adopt(layout, name, process.pid)
+    adopt(layout, name, process.pid, told=told)
     return process.pid
 
 
@@ -133,6 +150,31 @@ def stop(
                 raise StackError(f"{name} (pid {pid}) does not die, not even by SIGKILL.")
     _record(layout, name).unlink(missing_ok=True)
     return pid is not None
+
+
+def stop_all(layout: Layout, names: Sequence[str], *, patience: float) -> None:
+    """End several parts at the same time, so that the slowest drain sets the pace and not their sum."""
+    for name in names:
+        pid = running(layout, name)
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + patience
+    for name in names:
+        _wait_until_gone(layout, name, max(0, deadline - time.monotonic()))
+        stop(layout, name, kill=True)
+
+
+def sweep(layout: Layout) -> list[int]:
+    """Kill what this stack once started and no record names any more (a folder `run/` that was deleted)."""
+    mark = f"{MARK}={layout.directory}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (folder / "environ").read_bytes().split(b"\0") and int(folder.name) != os.getpid():
+                found.append(int(folder.name))
+                os.kill(int(folder.name), signal.SIGKILL)
+    return found
 
 
 def _kill_group(pid: int) -> None:

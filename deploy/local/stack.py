@@ -1,4 +1,4 @@
-"""A real Kafka and a real PostgreSQL on loopback, in a directory of their own, for `up`, tests, benchmarks."""
+"""A real Kafka and a real PostgreSQL on loopback, in a directory of their own, for all that needs them."""
 
 import shutil
 from pathlib import Path
