@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,10 +27,10 @@ LOG_JAR = "org.slf4j:slf4j-simple:1.7.36"
 _START_SECONDS = 90
 
 
-def cluster_id() -> str:
+def cluster_id(draw: Callable[[int], bytes] = secrets.token_bytes) -> str:
     """Draw a cluster id: 22 characters of URL-safe base64, not led by `-`, which would read as an option."""
     while True:
-        drawn = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode("ascii").rstrip("=")
+        drawn = base64.urlsafe_b64encode(draw(16)).decode("ascii").rstrip("=")
         if not drawn.startswith("-"):
             return drawn
 

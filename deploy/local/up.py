@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local import processes
-from deploy.local.layout import LOCAL, ROOT, Layout, StackError, write_json
+from deploy.local.layout import LOCAL, ROOT, Layout, write_json
 from deploy.local.services import SERVICES, Demo, Process, environment, table
 from deploy.local.stack import NativeStack
 
@@ -69,9 +69,9 @@ def up(layout: Layout) -> dict[str, Any]:
     parts = table(layout, kafka=kafka, database=database, sandbox=sandbox)
     with layout.lock():
         for part in parts:
-            _launch(layout, part)
+            launch(layout, part)
     for part in parts:
-        _wait_until_ready(layout, part)
+        wait_until_ready(layout, part)
     pids = {part.name: processes.running(layout, part.name) for part in parts}
     alive = {name: pid for name, pid in pids.items() if pid is not None}
     endpoints = demo.endpoints(kafka=kafka, database=database, processes={**servers.processes, **alive})
@@ -132,7 +132,7 @@ def _step(layout: Layout, name: str, module: list[str], told: dict[str, str]) ->
         raise processes.failed(layout, name, f"failed with exit code {code}")
 
 
-def _launch(layout: Layout, part: Process) -> None:
+def launch(layout: Layout, part: Process) -> None:
     """Start a process that is not running, and anew one that was told something else."""
     running = processes.running(layout, part.name)
     told = processes.fingerprint(part.command, part.environment)
@@ -151,7 +151,8 @@ def _launch(layout: Layout, part: Process) -> None:
     )
 
 
-def _wait_until_ready(layout: Layout, part: Process) -> None:
+def wait_until_ready(layout: Layout, part: Process) -> None:
+    """Return when the process answers 200 at /health/ready; raise, with the end of its log, otherwise."""
     began = time.monotonic()
     last = "nothing"
     while time.monotonic() < began + _READY_SECONDS:
@@ -183,9 +184,3 @@ def _health(port: int) -> str:
 
 def _since(began: float) -> str:
     return f"{time.monotonic() - began:.1f} s"
-
-
-def require_all_running(layout: Layout) -> None:
-    """Raise, in a sentence, when a part of the system does not run."""
-    if not status(layout):
-        raise StackError("Not everything runs; `make up` starts what is missing.")
