@@ -56,7 +56,10 @@ CREATE FUNCTION {schema}.append(
     p_callers text[], p_keys text[], p_hashes bytea[], p_answers text[],
     p_add json, p_remove json
 ) RETURNS {schema}.appended
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp
+-- Every look-up here is of a batch's few rows in tables that grow for ever: a plan made while a table
+-- was small must not turn into a scan of all of it.
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 DECLARE
     v_moved     text[];
     v_last      bigint;

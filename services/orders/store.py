@@ -1,0 +1,147 @@
+"""Binds the order model to its event store: frozen names, JSON states, loading and appending in batches.
+
+Stored names are frozen: a name written once is read for ever. A changed class gets a new version and an
+upcast here; nothing is renamed or removed from the table.
+"""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final, cast
+from uuid import UUID
+
+import msgspec
+import psycopg
+from eventsourcing.application import Application
+from eventsourcing.persistence import ApplicationRecorder, Mapper, StoredEvent
+
+from libs.runtime.errors import Permanent
+from libs.runtime.postgres import AsyncPool
+from services.orders.order.events import EVENTS, Event
+from services.orders.order.state import Order, evolve
+from services.orders.recorder import PostgresRecorder, uuids
+
+# The namespace of channel order ids (OM-2); it never changes, or every order would get a new id.
+ORDER_NAMESPACE: Final = UUID("6b1f5f0e-7a53-5d0c-9d27-5f1f3c2f8a10")
+
+# An event larger than its topic takes is refused here, never met by the relay (decision 0003).
+STATE_BYTES_MAX: Final = 900_000
+
+_NAMES: Final[dict[type, str]] = {event_type: name for name, event_type in EVENTS.items()}
+_DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
+    name: msgspec.json.Decoder(event_type) for name, event_type in EVENTS.items()
+}
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def order_id_of(connection: str, external_order_id: str) -> UUID:
+    """The id of a channel order: UUIDv5 of `<connection>:<external order id>` (OM-2, IN-06)."""
+    return uuid.uuid5(ORDER_NAMESPACE, f"{connection}:{external_order_id}")
+
+
+def order_number(channel: str, order_id: UUID) -> str:
+    """The order number of a channel order: the channel's letter and 13 characters of its id (OM-2).
+
+    It carries 65 bits of the id, no personal data, and no letter that is easily mistaken for another.
+    """
+    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    value = order_id.int >> 63
+    characters = "".join(alphabet[(value >> shift) & 31] for shift in range(60, -1, -5))
+    return f"{channel[:1].upper()}{characters}"
+
+
+def encode(event: Event) -> tuple[str, bytes]:
+    """The stored name and the JSON of an event.
+
+    Raises Permanent (EVENT_TOO_LARGE) when the JSON would not fit the public topic.
+    """
+    state = _ENCODER.encode(event)
+    if len(state) > STATE_BYTES_MAX:
+        raise Permanent("EVENT_TOO_LARGE", f"An event of {len(state)} bytes does not fit the topic.")
+    return _NAMES[type(event)], state
+
+
+def decode(name: str, state: bytes | str) -> Event:
+    """The event of a stored name and JSON; unknown fields of a later version are ignored."""
+    return cast("Event", _DECODERS[name].decode(state))
+
+
+def is_order_event(name: str) -> bool:
+    """Whether a stored name belongs to an order's stream (series streams are no orders)."""
+    return name in _DECODERS
+
+
+async def load(
+    connection: psycopg.AsyncConnection, order_ids: Sequence[UUID]
+) -> dict[UUID, tuple[int, Order]]:
+    """The version and state of each order that has events, folded from its whole stream, in one query."""
+    cursor = await connection.execute(
+        "SELECT stream_id, version, name, state::text FROM orders.events"
+        " WHERE stream_id = ANY(%b) ORDER BY stream_id, version",
+        [uuids(order_ids)],
+        prepare=True,
+        binary=True,
+    )
+    loaded: dict[UUID, tuple[int, Order]] = {}
+    for stream_id, version, name, state in await cursor.fetchall():
+        before = loaded.get(stream_id)
+        loaded[stream_id] = (version, evolve(None if before is None else before[1], decode(name, state)))
+    return loaded
+
+
+async def last_position(pool: AsyncPool) -> int:
+    """The position of the last stored event; 0 when there is none."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute("SELECT coalesce(max(position), 0) FROM orders.events")
+        row = await cursor.fetchone()
+    assert row is not None, "An aggregate answers one row."
+    return int(row[0])
+
+
+class RecordedEvent(msgspec.Struct, frozen=True):
+    """An event of the model as the library knows it: with its stream and version."""
+
+    originator_id: UUID
+    originator_version: int
+    event: Event
+
+
+class FrozenNames(Mapper[UUID]):
+    """Writes frozen names and readable JSON in place of class paths and opaque bytes."""
+
+    def __init__(self) -> None:
+        """The library's transcoder, compressor and cipher play no part: states are plain JSON."""
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        name, state = encode(domain_event.event)
+        return StoredEvent(domain_event.originator_id, domain_event.originator_version, name, state)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        return RecordedEvent(
+            UUID(str(stored_event.originator_id)),
+            stored_event.originator_version,
+            decode(stored_event.topic, stored_event.state),
+        )
+
+
+class OrderStore(Application[UUID]):
+    """The library's application over our recorder: event store, notification log and subscriptions.
+
+    The services append in batches through `recorder.append`; this is the door for everything that reads
+    with the library's own tools, and for tests.
+    """
+
+    name = "orders"
+
+    def __init__(self, recorder: PostgresRecorder) -> None:
+        self._given_recorder = recorder
+        super().__init__()
+
+    def construct_mapper(self) -> Mapper[UUID]:
+        return FrozenNames()
+
+    def construct_recorder(self) -> ApplicationRecorder:
+        return self._given_recorder
+
+    def history(self, order_id: UUID) -> list[Event]:
+        """Every event of an order, oldest first."""
+        return [cast("RecordedEvent", recorded).event for recorded in self.events.get(order_id)]
