@@ -23,6 +23,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 # In the environment of everything a stack starts, and of what that starts in turn: the stack's directory.
 MARK = "JEJAK_STARTED_BY_STACK"
 
+_COLLECT_SECONDS = 2
 _LOG_LIMIT_BYTES = 20 * 1024 * 1024
 
 
@@ -143,10 +144,10 @@ def stop(
         if not kill:
             with suppress(ProcessLookupError):
                 os.kill(pid, first)
-            _wait_until_gone(layout, name, patience)
+            _wait_until_gone(layout, name, pid, patience)
         if running(layout, name) is not None:
             _kill_group(pid)
-            if not _wait_until_gone(layout, name, 10):
+            if not _wait_until_gone(layout, name, pid, 10):
                 raise StackError(f"{name} (pid {pid}) does not die, not even by SIGKILL.")
     _record(layout, name).unlink(missing_ok=True)
     return pid is not None
@@ -154,14 +155,14 @@ def stop(
 
 def stop_all(layout: Layout, names: Sequence[str], *, patience: float) -> None:
     """End several parts at the same time, so that the slowest drain sets the pace and not their sum."""
-    for name in names:
-        pid = running(layout, name)
-        if pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+    found = {name: pid for name in names if (pid := running(layout, name)) is not None}
+    for pid in found.values():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + patience
+    for name, pid in found.items():
+        _wait_until_gone(layout, name, pid, max(0, deadline - time.monotonic()))
     for name in names:
-        _wait_until_gone(layout, name, max(0, deadline - time.monotonic()))
         stop(layout, name, kill=True)
 
 
@@ -186,12 +187,27 @@ def _kill_group(pid: int) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _wait_until_gone(layout: Layout, name: str, seconds: float) -> bool:
+def _wait_until_gone(layout: Layout, name: str, pid: int, seconds: float) -> bool:
+    """Wait until the process has ended and its pid is free; False when it still runs after `seconds`."""
     deadline = time.monotonic() + seconds
     while running(layout, name) is not None:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
+    # What has ended keeps its pid until its parent has collected it; in some containers nobody ever does.
+    deadline = time.monotonic() + _COLLECT_SECONDS
+    while _is_listed(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return True
+
+
+def _is_listed(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
     return True
 
 
