@@ -194,8 +194,8 @@ def minor_units(value: object, currency: str, path: str) -> int | None:
     if not value:
         return 0
     shift = exponent + exponent_of(currency, path)
-    number = int("".join(map(str, digits))) * 10 ** max(shift, 0)
-    divisor = 10 ** max(-shift, 0)
+    number: int = int("".join(map(str, digits))) * 10 ** max(shift, 0)
+    divisor: int = 10 ** max(-shift, 0)
     return (2 * number + divisor) // (2 * divisor)
 
 
@@ -294,7 +294,7 @@ class Fields:
     def __init__(self, value: object, path: str, *, fold: bool = False) -> None:
         """Take an object; with `fold` its keys are met without regard to case (K7).
 
-        Of keys that differ in case only, the lower-case one wins, so that the order of keys is without effect.
+        Of keys that differ in case only the lower-case one wins, so the order of keys is without effect.
         """
         if not isinstance(value, dict):
             raise Malformed("WRONG_TYPE", path or "payload", f"{path or 'The payload'} is not an object.")

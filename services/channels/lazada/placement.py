@@ -79,7 +79,8 @@ def _order_discount(voucher: int | None, lines: list[Element]) -> int | None:
     """What the vouchers take off beyond the discounts of the lines."""
     if voucher is None:
         return None
-    return max(voucher - sum(line.get("discount", 0) for line in lines), 0)
+    of_lines: int = sum(line.get("discount", 0) for line in lines)
+    return max(voucher - of_lines, 0)
 
 
 def _agreed(lines: list[Fields], name: str) -> str | None:

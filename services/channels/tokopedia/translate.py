@@ -29,6 +29,7 @@ from services.channels.tokopedia.statuses import (
     ACTORS,
     AWB_MISSING,
     BOOKED_WITHOUT_AWB,
+    ORDER_TOPICS,
     ROWS,
     SHIPPED,
     TRANSLATOR_VERSION,
@@ -36,7 +37,7 @@ from services.channels.tokopedia.statuses import (
     Row,
 )
 
-__all__ = ["KINDS", "TRANSLATOR_VERSION", "classify", "parse", "translate"]
+__all__ = ["KINDS", "ORDER_TOPICS", "TRANSLATOR_VERSION", "classify", "parse", "translate"]
 
 KINDS = frozenset({"notification", "status", "cancellation", "cancel-request", "order", "orders"})
 SITE = "id"
