@@ -217,7 +217,8 @@ def table(layout: Layout, *, kafka: str, database: str, sandbox: Path) -> list[P
     simulators = Process(
         name="sandbox",
         command=[sys.executable, "-m", "deploy.sandbox", "--config", str(sandbox)],
-        environment={},
+        # It reads its file once: the digest makes a changed file a reason to start it anew.
+        environment={"SANDBOX_CONFIG_DIGEST": hashlib.sha256(sandbox.read_bytes()).hexdigest()},
         port=layout.port("sandbox_control"),
     )
     return [

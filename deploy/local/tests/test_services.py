@@ -56,12 +56,24 @@ def test_secrets_of_the_marketplaces_go_to_channels_only(tmp_path: Path) -> None
 
 
 def test_the_sandbox_starts_first_and_every_service_after_it(tmp_path: Path) -> None:
-    parts = table(Layout(tmp_path), **SERVERS, sandbox=tmp_path / "sandbox.json")
+    layout = Layout(tmp_path)
+    sandbox, _seed = Demo(layout).write_files()
+    parts = table(layout, **SERVERS, sandbox=sandbox)
 
     assert [part.name for part in parts] == ["sandbox", *SERVICES]
     assert [part.command[1:] for part in parts[1:]] == [
         ["-m", f"services.{name}", "serve"] for name in SERVICES
     ]
+
+
+def test_the_sandbox_is_told_something_else_when_its_file_changes(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    sandbox, _seed = Demo(layout).write_files()
+    before = table(layout, **SERVERS, sandbox=sandbox)[0]
+    assert table(layout, **SERVERS, sandbox=sandbox)[0] == before
+
+    sandbox.write_text("{}")
+    assert table(layout, **SERVERS, sandbox=sandbox)[0] != before
 
 
 def test_the_sandbox_and_the_seed_name_the_same_shops_and_tokens(tmp_path: Path) -> None:
