@@ -5,6 +5,7 @@ asynchronous consumers and, as `PostgresRecorder`, the `eventsourcing` library's
 """
 
 import base64
+import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,10 +34,11 @@ EVENTS_CHANNEL = "orders_events"
 
 # Array type oids of PostgreSQL's catalogue (pg_type.dat), and those of their elements.
 _UUID, _TEXT, _INT8, _INT4, _BYTEA = (2951, 2950), (1009, 25), (1016, 20), (1007, 23), (1001, 17)
+_JSON = (199, 114)
 
 APPEND_SQL = (
     "SELECT outcome, first_position, concerned FROM orders.append("
-    "%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %s::json, %s::json)"
+    "%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %s::json, %s::json)"
 )
 
 
@@ -134,6 +136,11 @@ class CommandKey(msgspec.Struct, frozen=True):
     body_sha256: bytes
     answer: str
 
+    @property
+    def id(self) -> UUID:
+        """The row's id: the first 16 bytes of the SHA-256 of caller and key."""
+        return UUID(bytes=hashlib.sha256(f"{self.caller}\x1f{self.key}".encode()).digest()[:16])
+
 
 class RecordRow(msgspec.Struct, frozen=True):
     """A consumed record that waits or is parked; `headers` is framed by libs.runtime.parking."""
@@ -189,10 +196,11 @@ class AppendRequest:
             uuids([e.stream_id for e in events]),
             int8s([e.version for e in events]),
             texts([e.name for e in events]),
-            texts([e.state for e in events]),
+            BinaryArray(_JSON, [e.state for e in events]),
             texts([e.correlation_id for e in events]),
             texts([e.causation_id for e in events]),
             texts([e.traceparent for e in events]),
+            uuids([k.id for k in self.keys]),
             texts([k.caller for k in self.keys]),
             texts([k.key for k in self.keys]),
             BinaryArray(_BYTEA, [k.body_sha256 for k in self.keys]),

@@ -14,7 +14,7 @@ CREATE TABLE {schema}.parked (
     source      text        NOT NULL,
     partition   integer     NOT NULL,
     position    bigint      NOT NULL,
-    key         text        NOT NULL,
+    key         text        COLLATE "C" NOT NULL,
     reason      text        NOT NULL, -- a stable code; BEHIND for what waits behind another
     fingerprint text        NOT NULL, -- equal for failures with the same cause
     detail      text        NOT NULL, -- a sentence, without the record's content
@@ -35,7 +35,7 @@ CREATE TABLE {schema}.waiting (
     source      text        NOT NULL,
     partition   integer     NOT NULL,
     position    bigint      NOT NULL,
-    key         text        NOT NULL,
+    key         text        COLLATE "C" NOT NULL,
     headers     bytea       NOT NULL,
     record_key  bytea,
     value       bytea,
