@@ -1,0 +1,274 @@
+"""The FastAPI shell of every service: who is let in, how much is read, how errors are told, health, metrics.
+
+Every path needs a bearer token but /health/*, /metrics and the webhooks given at construction: the door is
+before routing, so that a route cannot be opened by forgetting something.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import orjson
+import structlog
+from fastapi import APIRouter, FastAPI, Header
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.runtime.auth import Principals, bearer_token
+from libs.runtime.clock import uuid7
+from libs.runtime.health import Health
+from libs.runtime.metrics import HTTP_REQUESTS
+from libs.runtime.problems import CODES, Problem, problem_of
+
+log = structlog.get_logger(__name__)
+
+BODY_BYTES_MAX = 1_048_576
+BODY_SECONDS_MAX = 30.0
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
+
+IdempotencyKey = Annotated[
+    str, Header(alias="Idempotency-Key", min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is not drained yet; all 0 means that everything has had its effect and is published."""
+
+    lag_records: int
+    unpublished_events: int
+    waiting: int
+    parked: int
+
+
+def make_api(
+    service: str,
+    principals: Principals,
+    *,
+    health: Health,
+    status: Callable[[], Awaitable[Status]],
+    webhooks: APIRouter | None = None,
+    body_bytes_max: int = BODY_BYTES_MAX,
+    body_seconds_max: float = BODY_SECONDS_MAX,
+) -> FastAPI:
+    """The app of a service; routers are included afterwards and need a token, whatever they forget.
+
+    `webhooks` is the only router without one: its routes verify signatures over the raw bytes. A handler
+    finds `request.state.principal`, `.request_id` and `.correlation_id`.
+    """
+    door = _Door(webhooks)
+    app = FastAPI(
+        title=f"Jejak {service}",
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={HTTPException: _as_problem, RequestValidationError: _as_problem},
+        middleware=[
+            Middleware(_Outermost, service=service),
+            Middleware(_Authentication, principals=principals, door=door),
+            Middleware(_BodyLimit, bytes_max=body_bytes_max, seconds_max=body_seconds_max),
+        ],
+        # Telemetry of the framework would record the texts of exceptions; traces are enough.
+        telemetry={"logs": False, "metrics": False, "operation_spans": False, "auto_configure": False},
+    )
+    app.state.door = door
+    if webhooks is not None:
+        # First, so that no other route answers at an open door.
+        app.include_router(webhooks)
+    _add_operations(app, service, health, status)
+    return app
+
+
+def _add_operations(
+    app: FastAPI, service: str, health: Health, status: Callable[[], Awaitable[Status]]
+) -> None:
+    async def live(_: Request) -> Response:
+        return _health_answer(health.liveness())
+
+    async def ready(_: Request) -> Response:
+        return _health_answer(await health.readiness())
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def status_now() -> dict[str, Any]:
+        return {"service": service, **asdict(await status())}
+
+    app.add_route("/health/live", live, methods=["GET"], include_in_schema=False)
+    app.add_route("/health/ready", ready, methods=["GET"], include_in_schema=False)
+    app.add_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
+    app.add_api_route("/v1/status", status_now, methods=["GET"], summary="What is not drained yet")
+
+
+def _health_answer(problems: Sequence[str]) -> Response:
+    body = {"status": "failing" if problems else "ok", "problems": problems}
+    return Response(orjson.dumps(body), 503 if problems else 200, media_type="application/json")
+
+
+def routes_of(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Every (method, path template) that the app answers, those of included routers too."""
+    for context in iter_route_contexts(app.routes):
+        for method in sorted(context.methods or ()):
+            yield method, context.path or ""
+
+
+def is_open(app: FastAPI, method: str, path: str) -> bool:
+    """Whether this request is answered without a token."""
+    door: _Door = app.state.door
+    return door.is_open({"type": "http", "method": method, "path": path, "root_path": "", "headers": []})
+
+
+class _Door:
+    """Knows which requests need no token."""
+
+    def __init__(self, webhooks: APIRouter | None) -> None:
+        self._webhooks: Sequence[BaseRoute] = webhooks.routes if webhooks is not None else ()
+
+    def is_open(self, scope: Scope) -> bool:
+        if scope["path"] in OPEN_PATHS:
+            return True
+        return any(route.matches(scope)[0] is Match.FULL for route in self._webhooks)
+
+
+class _Outermost:
+    """Gives the request its ids, counts how it ended, and answers whatever error reaches the outside."""
+
+    def __init__(self, app: ASGIApp, service: str) -> None:
+        self._app = app
+        self._counters = {kind: HTTP_REQUESTS.labels(service, f"{kind}xx") for kind in range(1, 6)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            # Nothing here speaks WebSocket.
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        request_id = _id_from(scope, b"x-request-id") or str(uuid7())
+        correlation_id = _id_from(scope, b"x-correlation-id") or request_id
+        state: MutableMapping[str, Any] = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        state["correlation_id"] = correlation_id
+        started = False
+        extra = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._counters[message["status"] // 100].inc()
+                message["headers"] = [*message.get("headers", ()), *extra]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id, correlation_id=correlation_id):
+            try:
+                await self._app(scope, receive, answer)
+            except ClientDisconnect:
+                log.info("client_gone", route=_route_of(scope))
+            except Exception as fault:
+                problem = problem_of(fault)
+                if problem.status_code >= 500:
+                    log.exception("request_failed", method=scope["method"], route=_route_of(scope))
+                if started:
+                    # The status is out already: only a broken connection tells that the body is not whole.
+                    raise
+                await problem.response(request_id)(scope, receive, answer)
+
+
+class _Authentication:
+    """Lets in who brings a good token; everybody else only at an open door."""
+
+    def __init__(self, app: ASGIApp, principals: Principals, door: _Door) -> None:
+        self._app = app
+        self._principals = principals
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._door.is_open(scope):
+            token = bearer_token(_header(scope, b"authorization"))
+            scope["state"]["principal"] = await self._principals.of(token)
+        await self._app(scope, receive, send)
+
+
+class _BodyLimit:
+    """Reads no more of a body than allowed, declared or chunked, and waits no longer for it than allowed."""
+
+    def __init__(self, app: ASGIApp, bytes_max: int, seconds_max: float) -> None:
+        self._app = app
+        self._bytes_max = bytes_max
+        self._seconds_max = seconds_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = _header(scope, b"content-length")
+        if declared is not None and (not declared.isdecimal() or int(declared) > self._bytes_max):
+            raise self._too_large()
+        deadline = asyncio.get_running_loop().time() + self._seconds_max
+        read = 0
+        whole = False
+
+        async def limited() -> Message:
+            nonlocal read, whole
+            if whole:
+                # From here on only a disconnect comes, and that may take as long as the answer takes.
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise Problem(
+                    408, CODES[408], "The body took too long to arrive.", headers={"Connection": "close"}
+                ) from None
+            read += len(message.get("body", b""))
+            if read > self._bytes_max:
+                raise self._too_large()
+            whole = not message.get("more_body", False)
+            return message
+
+        await self._app(scope, limited, send)
+
+    def _too_large(self) -> Problem:
+        # The connection is closed, so that the rest of the body need not be read.
+        return Problem(
+            413,
+            CODES[413],
+            f"A body may have at most {self._bytes_max} bytes.",
+            headers={"Connection": "close"},
+        )
+
+
+async def _as_problem(request: Request, fault: Exception) -> Response:
+    return problem_of(fault).response(request.scope["state"]["request_id"])
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
+def _id_from(scope: Scope, name: bytes) -> str | None:
+    # A caller's id goes into logs and into stored events, so that only plain characters are taken over.
+    for key, value in scope["headers"]:
+        if key == name and _SANE_ID.fullmatch(value):
+            text: str = value.decode("ascii")
+            return text
+    return None
+
+
+def _route_of(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "unmatched"))
