@@ -40,6 +40,8 @@ class Process:
     command: list[str]
     environment: dict[str, str]
     port: int
+    # Where it answers 200 when it can work.
+    ready: str = "/health/ready"
 
 
 class Demo:
@@ -220,6 +222,7 @@ def table(layout: Layout, *, kafka: str, database: str, sandbox: Path) -> list[P
         # It reads its file once: the digest makes a changed file a reason to start it anew.
         environment={"SANDBOX_CONFIG_DIGEST": hashlib.sha256(sandbox.read_bytes()).hexdigest()},
         port=layout.port("sandbox_control"),
+        ready="/health",
     )
     return [
         simulators,
