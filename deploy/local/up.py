@@ -152,27 +152,27 @@ def launch(layout: Layout, part: Process) -> None:
 
 
 def wait_until_ready(layout: Layout, part: Process) -> None:
-    """Return when the process answers 200 at /health/ready; raise, with the end of its log, otherwise."""
+    """Return when the process says that it is ready; raise, with the end of its log, otherwise."""
     began = time.monotonic()
     last = "nothing"
     while time.monotonic() < began + _READY_SECONDS:
         if processes.running(layout, part.name) is None:
             raise processes.failed(layout, part.name, "ended while it was starting")
-        last = _health(part.port)
+        last = _health(part.port, part.ready)
         if last == "200":
             say(f"  {part.name} ready, port {part.port}")
             return
         time.sleep(0.1)
     raise processes.failed(
-        layout, part.name, f"was not ready within {_READY_SECONDS} s, /health/ready gave {last}"
+        layout, part.name, f"was not ready within {_READY_SECONDS} s: {part.ready} gave {last}"
     )
 
 
-def _health(port: int) -> str:
-    """Give the status that /health/ready answers, and the body of one that is not 200."""
+def _health(port: int, path: str) -> str:
+    """Give the status that the path answers, and the body of one that is not 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/health/ready")
+        connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read(500).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException) as failure:
