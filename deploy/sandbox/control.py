@@ -52,6 +52,8 @@ class Control:
                 Route("/control/orders/{order}/advance", self._advance, methods=["POST"]),
                 Route("/control/outage", self._outage, methods=["POST"]),
                 Route("/control/probe", self._probe, methods=["POST"]),
+                Route("/tiktok", _not_simulated),
+                Route("/tiktok/{rest:path}", _not_simulated),
             ],
             exception_handlers={Refused: _refusal},
         )
@@ -80,9 +82,14 @@ class Control:
         self._faults.add(name, spec.rates, spec.seed)
         task = asyncio.create_task(run.play())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: self._faults.remove(name))
+        task.add_done_callback(lambda ended: self._over(run, ended))
         return JSONResponse({"run": name})
+
+    def _over(self, run: Run, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._faults.remove(run.name)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            run.fail(fault)
 
     def _promise(self, field: str, orders: int) -> None:
         if self._promised + orders > ORDERS_MAX:
@@ -173,6 +180,11 @@ class Control:
         shop = _shop(market, asked.text("shop", None), asked.text("site", None))
         asked.nothing_else()
         return JSONResponse({"answered": await self._manual.probe(shop, market)})
+
+
+async def _not_simulated(_request: Request) -> JSONResponse:
+    refused = Refused("tiktok", "TikTok Shop is not simulated yet", "use lazada or tokopedia", 501)
+    return JSONResponse(refused.as_json(), refused.status)
 
 
 async def _refusal(_request: Request, fault: Exception) -> JSONResponse:

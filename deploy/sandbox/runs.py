@@ -100,6 +100,7 @@ class Run:
         self._sequence = 0
         self._unanswered = 0
         self._held = 0
+        self._failure = ""
         self._ended = 0
         self._wake = asyncio.Event()
         self._started = wall.now()
@@ -109,7 +110,14 @@ class Run:
 
     @property
     def state(self) -> str:
+        if self._failure:
+            return "failed"
         return "done" if self.finished.is_set() else "running"
+
+    def fail(self, fault: BaseException) -> None:
+        """End the run because of a fault of the sandbox itself; never a thing of a receiver's."""
+        self._failure = repr(fault)
+        self.finished.set()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -119,6 +127,7 @@ class Run:
             "orders_asked": self.spec.orders,
             "orders_ended": self._ended,
             **self.counts.as_json(),
+            **({"failure": self._failure} if self._failure else {}),
             "pushes_waiting": self._unanswered + self._held,
         }
 
