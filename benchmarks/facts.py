@@ -11,7 +11,9 @@ CONNECTION = "7b0c8f4e-93d1-5b7e-8a55-0f3d9a2b6c11"
 SELLER = "0f6e1b8e-2f5d-5c1a-9a57-3f1f0f6e1b8e"
 
 
-def placed(number: int, run: int, *, buyer: str | None = None) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+def placed(
+    number: int, run: int, *, buyer: str | None = None
+) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """Key, body and headers of one fact; unique in (run, number), the same for all variants."""
     order = str(700_000_000_000_000 + run * 10_000_000 + number)
     subject = f"{CONNECTION}:{order}".encode()

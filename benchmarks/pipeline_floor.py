@@ -5,6 +5,7 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import orjson
 import psycopg
@@ -20,7 +21,8 @@ CREATE TABLE IF NOT EXISTS public.floor_events (
     state json NOT NULL, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     correlation_id text, causation_id text, traceparent text, UNIQUE (stream_id, version))"""
 INSERT = (
-    "INSERT INTO public.floor_events (stream_id, version, name, state, correlation_id, causation_id, traceparent)"
+    "INSERT INTO public.floor_events"
+    " (stream_id, version, name, state, correlation_id, causation_id, traceparent)"
     " SELECT * FROM unnest(%b, %b, %b, %b::json[], %b, %b, %b)"
 )
 JSON_ARRAY = (199, 114)
@@ -49,17 +51,21 @@ async def main(kafka: str, database: str, source: str, target: str, count: int, 
             if records:
                 await _through(connection, producer, target, records)
                 await consumer.commit(
-                    {TopicPartition(p.topic, p.partition): batch[-1].offset + 1 for p, batch in batches.items()}
+                    {
+                        TopicPartition(p.topic, p.partition): batch[-1].offset + 1
+                        for p, batch in batches.items()
+                    }
                 )
                 done += len(records)
     await producer.stop()
     await consumer.stop()
 
 
-async def _through(connection: psycopg.AsyncConnection, producer: AIOKafkaProducer, target: str, records: list) -> None:  # type: ignore[type-arg]  # aiokafka's records have no types.
+async def _through(
+    connection: psycopg.AsyncConnection, producer: AIOKafkaProducer, target: str, records: list[Any]
     bodies = [orjson.loads(record.value) for record in records]
     ids = [order_id_of(body["connection"], body["order"]) for body in bodies]
-    headers = [{name: value for name, value in record.headers} for record in records]
+    headers = [dict(record.headers) for record in records]
     await connection.execute(
         INSERT,
         [

@@ -66,7 +66,9 @@ async def main(kafka: str, database: str, source: str, target: str, count: int) 
     done = asyncio.Event()
     handled = 0
 
-    @broker.subscriber(source, group_id=f"peer-{source}", auto_offset_reset="earliest", ack_policy=AckPolicy.ACK)
+    @broker.subscriber(
+        source, group_id=f"peer-{source}", auto_offset_reset="earliest", ack_policy=AckPolicy.ACK
+    )
     async def handle(fact: PlacedFact) -> None:
         nonlocal handled
         order = PeerOrder(fact.connection, fact.order, fact.data)

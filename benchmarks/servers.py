@@ -58,10 +58,7 @@ async def make_topics(kafka: str, *names: str, partitions: int = PARTITIONS) -> 
             while set(stale) & set(await admin.list_topics()):
                 await asyncio.sleep(0.2)
         await admin.create_topics(
-            [
-                NewTopic(name, partitions, 1, topic_configs={"max.message.bytes": "1048588"})
-                for name in names
-            ]
+            [NewTopic(name, partitions, 1, topic_configs={"max.message.bytes": "1048588"}) for name in names]
         )
         await asyncio.sleep(0.5)
     finally:
@@ -73,7 +70,9 @@ async def ends(kafka: str, topic: str) -> dict[int, int]:
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or range(PARTITIONS)]
+        partitions = [
+            TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or range(PARTITIONS)
+        ]
         found = await consumer.end_offsets(partitions)
         return {partition.partition: offset for partition, offset in found.items()}
     finally:

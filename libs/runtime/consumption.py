@@ -75,7 +75,7 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def __init__(self, consumer: "BatchConsumer") -> None:
         self._consumer = consumer
 
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's signature.
         REBALANCES.labels(self._consumer.group, self._consumer.topic).inc()
         async with self._consumer.lock:
             self._consumer.assigned.clear()
@@ -191,7 +191,9 @@ class BatchConsumer:
     async def _refresh_positions(self, partitions: set[int]) -> None:
         if not partitions <= self.stored.keys():
             loaded = await self.handler.load_positions(self.source)
-            self.stored = {partition: loaded.get(partition, -1) for partition in partitions | self.stored.keys()}
+            self.stored = {
+                partition: loaded.get(partition, -1) for partition in partitions | self.stored.keys()
+            }
 
     async def _effect(self, records: list[Record]) -> None:
         """Handle the batch; when that fails for no known reason, find the record that makes it fail."""
@@ -205,9 +207,13 @@ class BatchConsumer:
                 outcomes = await self.handler.handle(records, self.stored)
             except (Transient, Fenced):
                 raise
-            except Exception as fault:
+            except Exception as fault:  # noqa: BLE001  # Whatever it is, its record is looked for.
                 log.warning(
-                    "batch_failed", source=self.source, attempt=attempt, fault=type(fault).__name__, exc_info=True
+                    "batch_failed",
+                    source=self.source,
+                    attempt=attempt,
+                    fault=type(fault).__name__,
+                    exc_info=True,
                 )
                 self.stored.clear()
                 await self._refresh_positions({record.partition for record in records})
@@ -248,7 +254,7 @@ class BatchConsumer:
 
     async def _commit(self, records: Sequence[Record]) -> None:
         """Commit what is durable; a failed commit only means that the records come again."""
-        consumer = self.subscriber.consumer
+        consumer: Any = self.subscriber.consumer
         offsets: dict[TopicPartition, int] = {}
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
@@ -261,7 +267,7 @@ class BatchConsumer:
 
     async def _rewind(self, records: Sequence[Record]) -> None:
         """Have the same records delivered again, in order."""
-        consumer = self.subscriber.consumer
+        consumer: Any = self.subscriber.consumer
         first: dict[int, int] = {}
         for record in records:
             first[record.partition] = min(first.get(record.partition, record.offset), record.offset)
@@ -296,9 +302,7 @@ class BatchConsumer:
         except (KafkaError, TimeoutError) as fault:
             raise Transient("Kafka did not answer.") from fault
         stored = await self.handler.load_positions(self.source)
-        return sum(
-            max(0, ends[p] - max(stored.get(p.partition, -1) + 1, begins[p])) for p in partitions
-        )
+        return sum(max(0, ends[p] - max(stored.get(p.partition, -1) + 1, begins[p])) for p in partitions)
 
     def sick(self) -> str | None:
         """A sentence when the consumer can't be trusted to make progress by itself; None when well."""

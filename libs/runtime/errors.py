@@ -1,10 +1,10 @@
 """The errors that the machinery sorts by what must happen next.
 
-    RuntimeFault
-    +-- Transient        try again, with backoff, within a bound
-    +-- Permanent        trying again changes nothing: park the record
-    |   +-- Malformed    the bytes are not what the contract says: park the record
-    +-- Fenced           another process owns the partition now: drop the work, change nothing
+RuntimeFault
++-- Transient        try again, with backoff, within a bound
++-- Permanent        trying again changes nothing: park the record
+|   +-- Malformed    the bytes are not what the contract says: park the record
++-- Fenced           another process owns the partition now: drop the work, change nothing
 """
 
 

@@ -20,7 +20,9 @@ BATCH_RECORDS = Histogram(
     buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000),
 )
 CONSUMER_LAG_RECORDS = Gauge(
-    "consumer_lag_records", "Records after the last one with a durable effect.", ["group", "topic", "partition"]
+    "consumer_lag_records",
+    "Records after the last one with a durable effect.",
+    ["group", "topic", "partition"],
 )
 CONSUMER_LAG_SECONDS = Gauge(
     "consumer_lag_seconds",
@@ -34,10 +36,14 @@ REBALANCES = Counter("consumer_rebalances_total", "Times partitions were taken b
 PARKED = Counter("parked_total", "Records parked, by reason.", ["consumer", "reason"])
 REDRIVEN = Counter("redriven_total", "Parked records released, by result.", ["consumer", "result"])
 OUTBOX_PUBLISHED = Counter("outbox_published_total", "Events acknowledged by Kafka.", ["service", "topic"])
-OUTBOX_ERRORS = Counter("outbox_publish_errors_total", "Publishes that Kafka did not acknowledge.", ["service"])
+OUTBOX_ERRORS = Counter(
+    "outbox_publish_errors_total", "Publishes that Kafka did not acknowledge.", ["service"]
+)
 OUTBOX_UNPUBLISHED = Gauge("outbox_unpublished_events", "Events not acknowledged by Kafka yet.", ["service"])
 OUTBOX_OLDEST_SECONDS = Gauge(
-    "outbox_oldest_unpublished_seconds", "Age of the oldest event that Kafka has not acknowledged.", ["service"]
+    "outbox_oldest_unpublished_seconds",
+    "Age of the oldest event that Kafka has not acknowledged.",
+    ["service"],
 )
 HTTP_REQUESTS = Counter("http_requests_total", "Requests by route and status class.", ["service", "status"])
 EVENT_LOOP_LAG_SECONDS = Gauge("event_loop_lag_seconds", "How late the event loop wakes.", ["service"])

@@ -48,9 +48,7 @@ def migrate(dsn: str, schema: str, *directories: Path) -> list[str]:
             sql.SQL("SELECT name, sha256 FROM {}.migrations").format(sql.Identifier(schema))
         ).fetchall()
         applied: dict[str, str] = dict(rows)
-        return [
-            name for file in files if (name := _apply(connection, schema, file, applied)) is not None
-        ]
+        return [name for file in files if (name := _apply(connection, schema, file, applied)) is not None]
 
 
 def _prepare_schema(connection: psycopg.Connection, schema: str) -> None:

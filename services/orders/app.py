@@ -1,3 +1,5 @@
 """Composition root."""
+
 from pathlib import Path
+
 MIGRATIONS = Path(__file__).parent / "migrations"

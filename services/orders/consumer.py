@@ -11,12 +11,12 @@ from uuid import UUID
 
 import msgspec
 import structlog
+from libs.runtime.parking import fingerprint
 
 from libs.events.envelope import FACT_BYTES_MAX
-from libs.runtime.errors import Fenced, Malformed, Transient
 from libs.runtime.consumption import Outcomes, reason_of
+from libs.runtime.errors import Fenced, Malformed, Transient
 from libs.runtime.metrics import PARKED
-from libs.runtime.parking import fingerprint
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record, frame_headers, unframe_headers
 from services.orders.metrics import APPEND_CONFLICTS, FACTS, WAITING_ADDED
@@ -109,7 +109,8 @@ def read_fact(record: Record) -> Incoming:
         raise Malformed("The record has no value; a fact is never a tombstone.", reason="NULL_VALUE")
     if len(record.value) > FACT_BYTES_MAX:
         raise Malformed(
-            f"The record has {len(record.value)} bytes; a fact is at most {FACT_BYTES_MAX}.", reason="TOO_LARGE"
+            f"The record has {len(record.value)} bytes; a fact is at most {FACT_BYTES_MAX}.",
+            reason="TOO_LARGE",
         )
     try:
         fact = _FACT.decode(record.value)
@@ -276,7 +277,9 @@ class FactsHandler:
         APPEND_CONFLICTS.inc()
         log.info("append_conflict", concerned=len(appended.concerned))
         if self._parked_keys is not None:
-            behind = {name.removeprefix("behind/") for name in appended.concerned if name.startswith("behind/")}
+            behind = {
+                name.removeprefix("behind/") for name in appended.concerned if name.startswith("behind/")
+            }
             self._parked_keys -= behind
         return False
 
@@ -307,7 +310,7 @@ def judge_incoming(batch: _Batch, incoming: Incoming) -> None:
     except NotPlacedYet:
         batch.waiting.setdefault(key, []).append((None, incoming))
         return
-    except Exception as fault:
+    except Exception as fault:  # noqa: BLE001  # Any failure of one fact parks that fact alone (P5).
         _park(batch, incoming.record, fault)
         return
     batch.outcomes.count("handled")
@@ -346,7 +349,7 @@ def _judge_waiting(batch: _Batch, order_id: UUID, key: str) -> None:
     for position, (row_id, incoming) in enumerate(rows):
         try:
             _judge(batch, order_id, incoming)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001  # As above.
             # What waited behind the one that fails parks behind it; order within the key is kept.
             _park(batch, incoming.record, fault)
             if row_id is not None:
@@ -364,15 +367,10 @@ def _judge_waiting(batch: _Batch, order_id: UUID, key: str) -> None:
 def _keep_waiting(batch: _Batch) -> None:
     """Turn the facts whose order did not come in this batch into waiting rows."""
     for key, rows in batch.waiting.items():
-        fresh = [incoming for row_id, incoming in rows if row_id is None]
-        if len(rows) > WAITING_PER_ORDER_MAX:
-            _park(batch, fresh[0].record, Malformed("Too many facts wait for this order.", reason="WAITING_FULL"))
-            for incoming in fresh[1:]:
-                _park_behind(batch, incoming.record)
-            continue
-        for incoming in fresh:
-            batch.request.waiting.append(_row(incoming.record, key=key))
-            batch.outcomes.count("waiting")
+        for row_id, incoming in rows:
+            if row_id is None:
+                batch.request.waiting.append(_row(incoming.record, key=key))
+                batch.outcomes.count("waiting")
 
 
 def _park(batch: _Batch, record: Record, fault: Exception) -> None:
@@ -394,7 +392,9 @@ def _park_behind(batch: _Batch, record: Record) -> None:
     batch.outcomes.count("parked")
 
 
-def _row(record: Record, *, key: str = "", reason: str = "", fingerprint: str = "", detail: str = "") -> RecordRow:
+def _row(
+    record: Record, *, key: str = "", reason: str = "", fingerprint: str = "", detail: str = ""
+) -> RecordRow:
     return RecordRow(
         record.source,
         record.partition,
@@ -412,7 +412,8 @@ def _row(record: Record, *, key: str = "", reason: str = "", fingerprint: str = 
 
 def record_of_row(row: Sequence[Any]) -> Record:
     """The record of a waiting or parked row: id, source, partition, position, key, headers, record_key,
-    value, produced_at."""
+    value, produced_at.
+    """
     source: str = row[1]
     return Record(
         source=source,

@@ -2,7 +2,11 @@
 
 from prometheus_client import Counter, Gauge
 
-FACTS = Counter("orders_facts_total", "Channel facts by type and disposition (table 11.3).", ["type", "disposition"])
-APPEND_CONFLICTS = Counter("orders_append_conflicts_total", "Appends refused because a stream or a row had moved.")
+FACTS = Counter(
+    "orders_facts_total", "Channel facts by type and disposition (table 11.3).", ["type", "disposition"]
+)
+APPEND_CONFLICTS = Counter(
+    "orders_append_conflicts_total", "Appends refused because a stream or a row had moved."
+)
 WAITING_ADDED = Counter("orders_waiting_total", "Facts that had to wait for their order's placement.")
 PROJECTION_LAG_EVENTS = Gauge("projection_lag_events", "Stored events not yet in the read model.")

@@ -5,6 +5,7 @@ did not notice its replacement changes nothing.
 """
 
 import asyncio
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -106,14 +107,12 @@ class Projector:
 
 def fold(events: list[tuple[Any, ...]], states: dict[UUID, Order]) -> list[Row]:
     """The rows that the events leave, from the states before them; events of no order are passed over."""
-    latest: dict[UUID, tuple[Order, int, int]] = {}
-    for position, order_id, version, name, state, *_ in events:
+    latest: dict[UUID, tuple[Order, int, int, datetime]] = {}
+    for position, order_id, version, name, state, recorded_at, *_ in events:
         if is_order_event(name):
             before = latest[order_id][0] if order_id in latest else states.get(order_id)
-            latest[order_id] = (evolve(before, decode(name, state)), version, position)
-    return [
-        row_of(order_id, order, sequence, position) for order_id, (order, sequence, position) in latest.items()
-    ]
+            latest[order_id] = (evolve(before, decode(name, state)), version, position, recorded_at)
+    return [row_of(order_id, *last) for order_id, last in latest.items()]
 
 
 def _arrays(rows: list[Row]) -> list[object]:

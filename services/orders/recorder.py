@@ -71,7 +71,7 @@ _NULL = _LENGTH.pack(-1)
 class _BinaryArrayDumper(Dumper):
     format = Format.BINARY
 
-    def get_key(self, obj: Any, format: PyFormat) -> Any:  # noqa: A002  # psycopg's own name.
+    def get_key(self, obj: Any, format: PyFormat) -> Any:  # noqa: A002, ARG002  # psycopg's own name.
         return (type(obj), obj.oid)
 
     def upgrade(self, obj: Any, format: PyFormat) -> "Dumper":  # noqa: A002, ARG002  # psycopg's own name.
@@ -168,7 +168,8 @@ class RecordRow(msgspec.Struct, frozen=True):
 @dataclass(slots=True)
 class AppendRequest:
     """What one append writes together. `streams` names every stream of the batch with the version its
-    decision was made at (0: no event yet), also where nothing is written to it."""
+    decision was made at (0: no event yet), also where nothing is written to it.
+    """
 
     positions: list[Position] = field(default_factory=list)
     streams: dict[UUID, int] = field(default_factory=dict)
@@ -328,7 +329,8 @@ class PostgresRecorder(ProcessRecorder):
         """The stream's events with gt < version <= lte, in the order asked."""
         rows = self._rows(
             "SELECT stream_id, version, name, state::text FROM orders.events WHERE stream_id = %(id)s"
-            " AND (%(gt)s::bigint IS NULL OR version > %(gt)s) AND (%(lte)s::bigint IS NULL OR version <= %(lte)s)"
+            " AND (%(gt)s::bigint IS NULL OR version > %(gt)s)"
+            " AND (%(lte)s::bigint IS NULL OR version <= %(lte)s)"
             f" ORDER BY version {'DESC' if desc else 'ASC'} LIMIT %(limit)s",
             {"id": originator_id, "gt": gt, "lte": lte, "limit": limit},
         )
@@ -348,7 +350,8 @@ class PostgresRecorder(ProcessRecorder):
         rows = self._rows(
             "SELECT stream_id, version, name, state::text, position FROM orders.events"
             " WHERE position >= %(first)s AND (%(stop)s::bigint IS NULL OR position <= %(stop)s)"
-            " AND (cardinality(%(topics)s::text[]) = 0 OR name = ANY(%(topics)s)) ORDER BY position LIMIT %(limit)s",
+            " AND (cardinality(%(topics)s::text[]) = 0 OR name = ANY(%(topics)s))"
+            " ORDER BY position LIMIT %(limit)s",
             {"first": first, "stop": stop, "topics": list(topics), "limit": limit},
         )
         return [Notification(row[0], row[1], row[2], unwrap(row[3].encode()), row[4]) for row in rows]
@@ -366,7 +369,9 @@ class PostgresRecorder(ProcessRecorder):
         )[0][0]
         return last
 
-    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription["PostgresRecorder"]:
+    def subscribe(
+        self, gt: int | None = None, topics: Sequence[str] = ()
+    ) -> Subscription["PostgresRecorder"]:
         """An endless iterator of notifications after `gt`, woken by NOTIFY, with a fallback poll."""
         return _NotifiedSubscription(self, gt, topics)
 

@@ -144,7 +144,9 @@ class StoreSource:
             rows = await cursor.fetchall()
         if not rows:
             return None
-        with _tracer.start_as_current_span(f"send {_TOPIC}", attributes={"messaging.batch.message_count": len(rows)}):
+        with _tracer.start_as_current_span(
+            f"send {_TOPIC}", attributes={"messaging.batch.message_count": len(rows)}
+        ):
             records = _records(rows)
         return Chunk(records, rows[-1][0], rows[0][5])
 

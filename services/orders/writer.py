@@ -84,7 +84,7 @@ class GroupWriter:
             try:
                 async with transient_faults(), self._pool.connection() as connection:
                     appended = await append(connection, _merged(group))
-            except Exception as fault:
+            except Exception as fault:  # noqa: BLE001  # Every caller of the group gets it.
                 _fail(group, fault)
                 return
             self.groups += 1

@@ -393,6 +393,8 @@ class FactRecorded(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=F
     dates: int = 0
     raises: tuple[str, ...] = ()
     on_hold: bool | None = None
+    lines: tuple[str, ...] = ()
+    awb: str = ""
     amount: Minor = 0
     currency: str = ""
     reference: str = ""

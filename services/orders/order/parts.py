@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from services.orders.order.events import MovedPart
-from services.orders.order.model import Fulfilment, Instant, Order, Package, Part
+from services.orders.order.chains import NEWS_RANK
+from services.orders.order.events import Instant, MovedPart
+from services.orders.order.model import Fulfilment, Order, Package, Part
 
 # 2.3: the part that speaks for the order is the least advanced in this order.
 AGGREGATE_RANK = {
@@ -19,20 +20,6 @@ AGGREGATE_RANK = {
     Fulfilment.LOST_OR_DAMAGED: 7,
     Fulfilment.RETURNED: 8,
 }
-
-# MK-5: the news chain, which settles equal times; cancelled and completed parts stand at its end.
-NEWS_RANK = {
-    Fulfilment.NOT_STARTED: 0,
-    Fulfilment.READY: 1,
-    Fulfilment.BOOKED: 2,
-    Fulfilment.IN_TRANSIT: 3,
-    Fulfilment.PROBLEM: 4,
-    Fulfilment.DELIVERED: 5,
-    Fulfilment.RETURNING: 6,
-    Fulfilment.LOST_OR_DAMAGED: 7,
-    Fulfilment.RETURNED: 8,
-}
-NEWS_RANK_LAST = 9
 
 # Packages that the marketplace has not named carry a number of the order's own behind this sign.
 UNNAMED = "#"
@@ -52,12 +39,6 @@ def aggregate(order: Order) -> Fulfilment:
 def speaker(order: Order) -> Part | None:
     """The part that speaks for the order's fulfilment (HL-3)."""
     return min(active(order), key=lambda part: AGGREGATE_RANK[part.value], default=None)
-
-
-def news_rank(part: Part) -> int:
-    if part.cancelled or part.accepted:
-        return NEWS_RANK_LAST
-    return NEWS_RANK[part.value]
 
 
 def in_shipping(part: Part) -> bool:
