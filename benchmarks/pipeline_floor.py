@@ -63,6 +63,7 @@ async def main(kafka: str, database: str, source: str, target: str, count: int, 
 
 async def _through(
     connection: psycopg.AsyncConnection, producer: AIOKafkaProducer, target: str, records: list[Any]
+) -> None:
     bodies = [orjson.loads(record.value) for record in records]
     ids = [order_id_of(body["connection"], body["order"]) for body in bodies]
     headers = [dict(record.headers) for record in records]

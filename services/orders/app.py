@@ -1,5 +1,98 @@
-"""Composition root."""
+"""Composition root of orders: the only place that constructs anything. Tests call the same functions."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+from fastapi import FastAPI
+from libs.runtime.parking import Mirror
+
+from libs.events.topics import CHANNELS_ORDERS
+from libs.runtime.asgi import Status, make_api
+from libs.runtime.auth import ApiKeys
+from libs.runtime.consumption import BatchConsumer
+from libs.runtime.kafka import KafkaSettings, Publisher, make_broker
+from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
+from libs.runtime.relay import Relay
+from libs.runtime.serving import Process
+from services.orders.api import routes
+from services.orders.consumer import FactsHandler
+from services.orders.housekeeping import WaitingSweeper
+from services.orders.projector import Projector
+from services.orders.recorder import EVENTS_CHANNEL
+from services.orders.relay import StoreSource, unpublished
+from services.orders.settings import OrdersSettings
+from services.orders.views import OrderViews, waiting_and_parked
+
+SERVICE: Final = "orders"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+ROLES: Final = ("serve", "api", "consumer", "relay", "projector")
+
+
+def migrate_orders(dsn: str) -> list[str]:
+    """Bring the schema to this version; the names of the migrations applied."""
+    return migrate(dsn, SERVICE, RUNTIME_MIGRATIONS, MIGRATIONS)
+
+
+def compose(settings: OrdersSettings, kafka: KafkaSettings, role: str) -> Callable[[Process], None]:
+    """What a process of this role is made of; `serve` is all roles in one."""
+
+    def of_role(process: Process) -> None:
+        pool = make_pool(settings.dsn, SERVICE, name=f"orders {role}")
+        process.pool(pool)
+        consumer = None
+        if role in {"serve", "consumer"}:
+            consumer = _add_consumer(process, pool, settings, kafka)
+        if role in {"serve", "relay"}:
+            _add_relays(process, pool, settings, kafka)
+        if role in {"serve", "projector"}:
+            bell = Bell(settings.dsn, EVENTS_CHANNEL)
+            process.step("projector bell", bell.start)
+            process.task("projector", Projector(pool, settings.dsn, bell).run)
+        process.http(_api(process, pool, settings, consumer), settings.http_host, settings.http_port)
+
+    return of_role
+
+
+def _add_consumer(
+    process: Process, pool: AsyncPool, settings: OrdersSettings, kafka: KafkaSettings
+) -> BatchConsumer:
+    handler = FactsHandler(pool, parked_max=settings.parked_max)
+    broker = make_broker(kafka, client_id="orders-consumer")
+    consumer = BatchConsumer(broker, kafka, topic=CHANNELS_ORDERS.name, group=SERVICE, handler=handler)
+    sweeper = WaitingSweeper(pool, settings.dsn, seconds_max=settings.waiting_seconds_max)
+    process.task("waiting sweeper", sweeper.run)
+    process.broker(broker, [consumer])
+    return consumer
+
+
+def _add_relays(process: Process, pool: AsyncPool, settings: OrdersSettings, kafka: KafkaSettings) -> None:
+    bell = Bell(settings.dsn, EVENTS_CHANNEL)
+    process.step("relay bell", bell.start)
+    for name, source, wake in (
+        ("events", StoreSource(pool), bell),
+        ("parked-mirror", Mirror(pool, SERVICE), Bell(settings.dsn, "orders_parked", fallback_seconds=2.0)),
+    ):
+        relay = Relay(
+            service=SERVICE,
+            name=name,
+            dsn=settings.dsn,
+            source=source,
+            publisher=Publisher(kafka, client_id=f"orders-relay-{name}"),
+            bell=wake,
+        )
+        process.task(f"relay {name}", relay.run)
+        process.health.ready(f"relay {name}", lambda it=relay: it.last_fault or None)
+
+
+def _api(
+    process: Process, pool: AsyncPool, settings: OrdersSettings, consumer: BatchConsumer | None
+) -> FastAPI:
+    async def status() -> Status:
+        waiting, parked = await waiting_and_parked(pool)
+        lag = 0 if consumer is None else await consumer.lag_records()
+        return Status(lag, await unpublished(pool), waiting, parked)
+
+    app = make_api(SERVICE, ApiKeys(settings.api_keys), health=process.health, status=status)
+    app.include_router(routes(OrderViews(pool)))
+    return app

@@ -40,6 +40,8 @@ STATES_KEPT = 4_000
 WAITING_PER_ORDER_MAX = 200
 # How often a batch is prepared anew because a stream or a row moved, before it counts as a fault.
 PREPARATIONS_MAX = 5
+# What is said of a record that is parked for no fault of its own.
+BEHIND = "An earlier record of this key is parked."
 # Parked records that nothing but their own fault holds back; beyond it consumption stops on purpose (P5).
 PARKED_MAX = 1_000
 
@@ -165,7 +167,6 @@ class FactsHandler:
         self._pool = pool
         self._parked_max = parked_max
         self._states: OrderedDict[UUID, tuple[int, Order]] = OrderedDict()
-        self._parked_keys: set[str] | None = None
         self._faults_parked = 0
 
     async def load_positions(self, source: str) -> dict[int, int]:
@@ -175,13 +176,11 @@ class FactsHandler:
             )
             positions = dict(await cursor.fetchall())
             cursor = await connection.execute(
-                "SELECT key, count(*) FILTER (WHERE reason <> 'BEHIND') FROM orders.parked"
-                " WHERE source = %s GROUP BY key",
-                [source],
+                "SELECT count(*) FROM orders.parked WHERE source = %s AND reason <> 'BEHIND'", [source]
             )
-            parked = await cursor.fetchall()
-        self._parked_keys = {key for key, _ in parked}
-        self._faults_parked = sum(count for _, count in parked)
+            found = await cursor.fetchone()
+        assert found is not None, "count(*) answers one row."
+        self._faults_parked = found[0]
         self._states.clear()
         return positions
 
@@ -219,7 +218,7 @@ class FactsHandler:
                 faults[len(incoming)] = fault
                 incoming.append(record)
         facts = [each for each in incoming if isinstance(each, Incoming)]
-        batch = await self._load(facts, {record.key for record in records})
+        batch = await self._load(records[0].source, facts, {record.key for record in records})
         for index, each in enumerate(incoming):
             record = each.record if isinstance(each, Incoming) else each
             fault = faults.get(index)
@@ -234,13 +233,12 @@ class FactsHandler:
         _keep_waiting(batch)
         return batch
 
-    async def _load(self, facts: Sequence[Incoming], keys: set[str]) -> _Batch:
+    async def _load(self, source: str, facts: Sequence[Incoming], keys: set[str]) -> _Batch:
         """Load what the batch's orders are, and what waits or is parked under its keys."""
         needed = {order_id_of(each.fact.connection, each.fact.order) for each in facts}
         states = {order_id: self._states[order_id] for order_id in needed if order_id in self._states}
         placements = [each.record.key for each in facts if each.fact.type == "OrderPlaced"]
         missing = [order_id for order_id in needed if order_id not in states]
-        parked_here = keys & (self._parked_keys or set())
         waiting_rows: list[Any] = []
         async with transient_faults(), self._pool.connection() as connection:
             if missing:
@@ -253,13 +251,15 @@ class FactsHandler:
                     prepare=True,
                 )
                 waiting_rows = await cursor.fetchall()
-            if parked_here:
-                cursor = await connection.execute(
-                    "SELECT DISTINCT key FROM orders.parked WHERE key = ANY(%b)", [texts(list(parked_here))]
-                )
-                parked_here = {row[0] for row in await cursor.fetchall()}
+            # Asked each time: a sweep or a redrive changes it without this process being told.
+            cursor = await connection.execute(
+                "SELECT DISTINCT key FROM orders.parked WHERE source = %s AND key = ANY(%b)",
+                [source, texts(list(keys))],
+                prepare=True,
+            )
+            parked = {row[0] for row in await cursor.fetchall()}
         batch = _Batch(states)
-        batch.parked_keys = parked_here
+        batch.parked_keys = parked
         for row in waiting_rows:
             record = record_of_row(row)
             batch.waiting.setdefault(record.key, []).append((row[0], read_fact(record)))
@@ -276,11 +276,6 @@ class FactsHandler:
             raise Fenced(f"Another consumer owns {', '.join(appended.concerned)}.")
         APPEND_CONFLICTS.inc()
         log.info("append_conflict", concerned=len(appended.concerned))
-        if self._parked_keys is not None:
-            behind = {
-                name.removeprefix("behind/") for name in appended.concerned if name.startswith("behind/")
-            }
-            self._parked_keys -= behind
         return False
 
     def _remember(self, batch: _Batch) -> None:
@@ -293,8 +288,6 @@ class FactsHandler:
         for row in batch.request.parked:
             PARKED.labels("orders", row.reason).inc()
             self._faults_parked += row.reason != "BEHIND"
-            if self._parked_keys is not None:
-                self._parked_keys.add(row.key)
         for fact_type, disposition in batch.dispositions:
             FACTS.labels(fact_type, disposition).inc()
         WAITING_ADDED.inc(len(batch.request.waiting))
@@ -369,7 +362,7 @@ def _keep_waiting(batch: _Batch) -> None:
     for key, rows in batch.waiting.items():
         for row_id, incoming in rows:
             if row_id is None:
-                batch.request.waiting.append(_row(incoming.record, key=key))
+                batch.request.waiting.append(row_of_record(incoming.record, key=key))
                 batch.outcomes.count("waiting")
 
 
@@ -379,20 +372,18 @@ def _park(batch: _Batch, record: Record, fault: Exception) -> None:
     if not isinstance(fault, Malformed | FactInvalid):
         log.error("fact_failed", reason=reason, fault=type(fault).__name__, exc_info=fault)
     batch.request.parked.append(
-        _row(record, reason=reason, fingerprint=fingerprint(reason, fault), detail=detail[:500])
+        row_of_record(record, reason=reason, fingerprint=fingerprint(reason, fault), detail=detail[:500])
     )
     batch.parked_keys.add(record.key)
     batch.outcomes.count("parked")
 
 
 def _park_behind(batch: _Batch, record: Record) -> None:
-    batch.request.parked.append(
-        _row(record, reason="BEHIND", fingerprint="BEHIND", detail="An earlier record of this key is parked.")
-    )
+    batch.request.parked.append(row_of_record(record, reason="BEHIND", fingerprint="BEHIND", detail=BEHIND))
     batch.outcomes.count("parked")
 
 
-def _row(
+def row_of_record(
     record: Record, *, key: str = "", reason: str = "", fingerprint: str = "", detail: str = ""
 ) -> RecordRow:
     return RecordRow(
@@ -411,9 +402,7 @@ def _row(
 
 
 def record_of_row(row: Sequence[Any]) -> Record:
-    """The record of a waiting or parked row: id, source, partition, position, key, headers, record_key,
-    value, produced_at.
-    """
+    """The record of a waiting or parked row, whose columns come in the table's order from `id` on."""
     source: str = row[1]
     return Record(
         source=source,

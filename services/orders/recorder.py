@@ -167,8 +167,10 @@ class RecordRow(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class AppendRequest:
-    """What one append writes together. `streams` names every stream of the batch with the version its
-    decision was made at (0: no event yet), also where nothing is written to it.
+    """What one append writes together.
+
+    `streams` names every stream of the batch with the version its decision was made at (0: no event
+    yet), also where nothing is written to it.
     """
 
     positions: list[Position] = field(default_factory=list)

@@ -128,7 +128,7 @@ class OrderViews:
     async def order_events(
         self, seller: str, order_id: UUID, *, limit: int, after: int
     ) -> list[PublicEvent] | None:
-        """The order's public events after a sequence, oldest first; None when the seller has no such order."""
+        """The order's public events after a sequence, oldest first; None when there is no such order."""
         async with transient_faults(), self._pool.connection() as connection:
             cursor = await connection.execute(
                 SELECT_EVENTS + " WHERE stream_id = %s AND (version > %s OR version = 1)"
