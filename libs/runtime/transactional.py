@@ -1,22 +1,27 @@
 """Consumes public events into ordinary tables: effect, sequences, parked records and positions in one commit.
 
-For the services that are not event-sourced. Each keeps `<schema>.order_sequences`, the last sequence applied
-of every order, so that it sees each order's events once and in order (P2, P3). No rule of a service lives here.
+For the services that are not event-sourced. Each keeps `<schema>.order_sequences`, the last sequence
+applied of every order, so that it sees each order's events once and in order (P2, P3). No rule lives here.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
 import psycopg
 import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from psycopg import sql
 
 from libs.events.envelope import Envelope, EnvelopeInvalid, from_headers
 from libs.runtime import parking
-from libs.runtime.consumption import Outcomes, reason_of
-from libs.runtime.errors import Fenced, Malformed, Permanent
+from libs.runtime.consumption import BatchHandler, Outcomes, reason_of
+from libs.runtime.errors import Fenced, Malformed, Permanent, Transient
+from libs.runtime.kafka import KafkaSettings
 from libs.runtime.metrics import PARKED
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record
@@ -32,6 +37,8 @@ SEQUENCE_MAX = 2**63 - 1
 # Parked records that nothing but their own fault holds back; beyond it consumption stops on purpose (P5).
 PARKED_MAX = 1_000
 
+LAG_SECONDS_MAX = 5.0
+
 GAP = "SEQUENCE_GAP"
 BEHIND = "BEHIND"
 
@@ -39,10 +46,14 @@ Decode = Callable[[bytes], Any]
 
 
 class Received(msgspec.Struct, frozen=True, gc=False):
-    """One event that is to be applied: its envelope, whose `sequence` is set, and its decoded body."""
+    """One event that is to be applied: its envelope, its decoded body, and when it happened.
+
+    The envelope's `sequence` is set; `at` is `ce_time`, else the time that the record was produced.
+    """
 
     envelope: Envelope
     body: Any
+    at: datetime
 
     @property
     def order_id(self) -> str:
@@ -103,7 +114,10 @@ def read(
     try:
         envelope = _envelope_of(record)
         decode = types.get(envelope.type)
-        received = None if decode is None else Received(envelope, _body_of(record, decode, body_bytes_max))
+        received = None
+        if decode is not None:
+            body = _body_of(record, decode, body_bytes_max)
+            received = Received(envelope, body, _instant_of(envelope, record))
         return Numbered(record, envelope.subject, envelope.sequence or 0, received)
     except Malformed as fault:
         return Broken(record, fault)
@@ -124,6 +138,18 @@ def _envelope_of(record: Record) -> Envelope:
     if "\x00" in envelope.id or len(envelope.id) > EVENT_ID_CHARACTERS_MAX:
         raise _header_invalid("ce_id", "Header ce_id is no usable id.")
     return envelope
+
+
+def _instant_of(envelope: Envelope, record: Record) -> datetime:
+    if not envelope.time:
+        return record.produced_at
+    try:
+        instant = datetime.fromisoformat(envelope.time)
+    except ValueError:
+        instant = datetime.min  # noqa: DTZ901  # Naive, so that it is refused as any naive time is.
+    if instant.tzinfo is None:
+        raise _header_invalid("ce_time", "Header ce_time is not an RFC 3339 time.")
+    return instant
 
 
 def _header_invalid(field: str, message: str) -> Malformed:
@@ -162,16 +188,16 @@ class _Batch:
             return
         head = self.heads.get(record.key)
         if isinstance(reading, Broken):
-            self._park(record, reading.fault if head is None else None)
+            self.park(record, reading.fault if head is None else None)
             return
         last = self.last.get(reading.subject, 0)
         if reading.sequence <= last:
             self.outcomes.count("duplicate")
         elif head is not None and not (head == GAP and reading.sequence == last + 1):
             # Only what fills the hole goes on; everything else of a parked key waits behind (P5).
-            self._park(record, None)
+            self.park(record, None)
         elif reading.sequence > last + 1:
-            self._park(record, _gap(reading.sequence, last))
+            self.park(record, _gap(reading.sequence, last))
         else:
             self._advance(reading)
 
@@ -184,8 +210,9 @@ class _Batch:
             self.events.append(reading.received)
             self.outcomes.count("handled")
 
-    def _park(self, record: Record, fault: Permanent | None) -> None:
-        reason = BEHIND if fault is None else fault.reason
+    def park(self, record: Record, fault: Exception | None) -> None:
+        """Park the record for its own fault, or behind another of its key when it has none."""
+        reason = BEHIND if fault is None else reason_of(fault)
         self.heads.setdefault(record.key, reason)
         self.to_park.append((record, reason, fault))
         self.outcomes.count("parked")
@@ -193,3 +220,252 @@ class _Batch:
 
 def _gap(sequence: int, last: int) -> Permanent:
     return Permanent(GAP, f"Sequence {sequence} came after {last}; what is between them is missing.")
+
+
+class TransactionalHandler:
+    """Applies the records of one topic's orders to a service's tables; a BatchHandler of libs.runtime.
+
+    One transaction per batch: it locks the partitions' positions and checks that nobody has moved them
+    (Fenced otherwise), drops what was applied before, parks what cannot be applied and what is behind it,
+    calls the service's `apply` with the rest in order, keeps the sequences and moves the positions. All of it
+    is durable, or nothing. A fault of the connection is Transient; any other of `apply` goes to the caller.
+    """
+
+    def __init__(
+        self,
+        pool: AsyncPool,
+        *,
+        schema: str,
+        types: Mapping[str, Decode],
+        apply: Apply,
+        prefix: str = "jejak.orders.",
+        body_bytes_max: int = BODY_BYTES_MAX,
+        parked_max: int = PARKED_MAX,
+    ) -> None:
+        self._pool = pool
+        self._schema = schema
+        self._types = types
+        self._apply = apply
+        self._prefix = prefix
+        self._body_bytes_max = body_bytes_max
+        self._parked_max = parked_max
+
+    async def load_positions(self, source: str) -> dict[int, int]:
+        async with transient_faults(), self._pool.connection() as connection:
+            cursor = await connection.execute(
+                self._sql("SELECT partition, position FROM {}.consumed_positions WHERE source = %s"), [source]
+            )
+            return dict(await cursor.fetchall())
+
+    async def parked_too_much(self, source: str) -> bool:
+        async with transient_faults(), self._pool.connection() as connection:
+            faults = await parking.open_faults(connection, self._schema, source)
+        return faults >= self._parked_max
+
+    async def handle(self, records: Sequence[Record], stored: Mapping[int, int]) -> Outcomes:
+        readings = [self._read(record) for record in records]
+        async with self._transaction() as connection:
+            await self._take_positions(connection, records, stored)
+            batch = await self._sort(connection, records[0].source, readings)
+            await self._have_effect(connection, batch)
+        self._count_parked(batch)
+        return batch.outcomes
+
+    async def park(self, record: Record, stored: Mapping[int, int], fault: Exception) -> None:
+        async with self._transaction() as connection:
+            await self._take_positions(connection, [record], stored)
+            batch = _Batch({}, await self._heads(connection, record.source, {record.key}))
+            batch.park(record, fault if record.key not in batch.heads else None)
+            await self._have_effect(connection, batch)
+        self._count_parked(batch)
+
+    async def release(self, connection: psycopg.AsyncConnection, record: Record) -> str:
+        """Apply one parked record within the caller's transaction, whatever else of its key is parked.
+
+        Gives how it ended: handled, skipped or duplicate. Raises what keeps it from being applied (Malformed,
+        SEQUENCE_GAP, or any fault of `apply`); then the caller must roll back.
+        """
+        batch = _Batch(await self._sequences(connection, {record.key}), {})
+        batch.take(self._read(record))
+        for _, reason, fault in batch.to_park:
+            raise fault or Permanent(reason, "The record is behind another.")
+        await self._have_effect(connection, batch)
+        return next(iter(batch.outcomes))
+
+    def _read(self, record: Record) -> Reading:
+        return read(record, self._types, prefix=self._prefix, body_bytes_max=self._body_bytes_max)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
+        async with transient_faults():
+            try:
+                async with self._pool.connection() as connection, connection.transaction():
+                    yield connection
+            except psycopg.errors.ProgramLimitExceeded as fault:
+                # psycopg calls it operational, but the same values would meet it for ever.
+                raise Permanent(
+                    "TOO_LARGE", "A value is larger than an index of the database takes."
+                ) from fault
+
+    async def _take_positions(
+        self, connection: psycopg.AsyncConnection, records: Sequence[Record], stored: Mapping[int, int]
+    ) -> None:
+        """Lock the partitions' positions and move them; Fenced when one is not where the caller stood."""
+        source = records[0].source
+        reached: dict[int, int] = {}
+        for record in records:
+            reached[record.partition] = max(reached.get(record.partition, -1), record.offset)
+        # Sorted: two handlers that share partitions wait for each other and never in a circle.
+        partitions = sorted(reached)
+        await connection.execute(
+            self._sql(
+                "INSERT INTO {}.consumed_positions (source, partition, position)"
+                " SELECT %s, partition, -1 FROM unnest(%s::integer[]) AS given(partition)"
+                " ORDER BY partition ON CONFLICT DO NOTHING"
+            ),
+            [source, partitions],
+        )
+        cursor = await connection.execute(
+            self._sql(
+                "SELECT partition, position FROM {}.consumed_positions"
+                " WHERE source = %s AND partition = ANY(%s) ORDER BY partition FOR UPDATE"
+            ),
+            [source, partitions],
+        )
+        moved = [
+            f"{source}/{partition}"
+            for partition, position in await cursor.fetchall()
+            if position != stored.get(partition, -1)
+        ]
+        if moved:
+            raise Fenced(f"Another consumer owns {', '.join(moved)}.")
+        await connection.execute(
+            self._sql(
+                "UPDATE {}.consumed_positions AS stored"
+                " SET position = given.position, updated_at = clock_timestamp()"
+                " FROM unnest(%s::integer[], %s::bigint[]) AS given(partition, position)"
+                " WHERE stored.source = %s AND stored.partition = given.partition"
+            ),
+            [partitions, [reached[partition] for partition in partitions], source],
+        )
+
+    async def _sort(
+        self, connection: psycopg.AsyncConnection, source: str, readings: Sequence[Reading]
+    ) -> _Batch:
+        keys = {each.record.key for each in readings if not isinstance(each, Foreign)}
+        heads = await self._heads(connection, source, keys)
+        batch = _Batch(await self._sequences(connection, keys), heads)
+        for reading in readings:
+            batch.take(reading)
+        return batch
+
+    async def _heads(
+        self, connection: psycopg.AsyncConnection, source: str, keys: set[str]
+    ) -> dict[str, str]:
+        """Why the first parked record of each key is parked; keys of which none is are left out."""
+        parked = await parking.parked_keys(connection, self._schema, source, keys)
+        if not parked:
+            return {}
+        cursor = await connection.execute(
+            self._sql(
+                "SELECT DISTINCT ON (key) key, reason FROM {}.parked WHERE source = %s AND key = ANY(%s)"
+                " ORDER BY key, id"
+            ),
+            [source, sorted(parked)],
+        )
+        return dict(await cursor.fetchall())
+
+    async def _sequences(self, connection: psycopg.AsyncConnection, keys: set[str]) -> dict[str, int]:
+        cursor = await connection.execute(
+            self._sql("SELECT order_id, sequence FROM {}.order_sequences WHERE order_id = ANY(%s)"),
+            [sorted(keys)],
+        )
+        return dict(await cursor.fetchall())
+
+    async def _have_effect(self, connection: psycopg.AsyncConnection, batch: _Batch) -> None:
+        for record, reason, fault in batch.to_park:
+            await parking.park(connection, self._schema, record, reason=reason, fault=fault)
+        if batch.moved:
+            moved = sorted(batch.moved)
+            await connection.execute(
+                self._sql(
+                    "INSERT INTO {}.order_sequences (order_id, sequence)"
+                    " SELECT * FROM unnest(%s::text[], %s::bigint[]) ON CONFLICT (order_id) DO UPDATE"
+                    " SET sequence = excluded.sequence, updated_at = clock_timestamp()"
+                ),
+                [moved, [batch.last[subject] for subject in moved]],
+            )
+        if batch.events:
+            await self._apply(connection, batch.events)
+
+    def _count_parked(self, batch: _Batch) -> None:
+        for record, reason, fault in batch.to_park:
+            PARKED.labels(self._schema, reason).inc()
+            if fault is not None:
+                log.warning(
+                    "event_parked",
+                    source=record.source,
+                    partition=record.partition,
+                    offset=record.offset,
+                    reason=reason,
+                    fault=str(fault) if isinstance(fault, Permanent) else type(fault).__name__,
+                )
+
+    def _sql(self, query: str) -> sql.Composed:
+        return sql.SQL(query).format(sql.Identifier(self._schema))
+
+
+class TopicLag:
+    """How many records of a whole topic have no durable effect yet, whoever owns its partitions.
+
+    Right also before anything is assigned to this process, and in one that consumes nothing: it asks Kafka
+    for the ends by a client of its own that belongs to no group and fetches nothing.
+    """
+
+    def __init__(self, kafka: KafkaSettings, *, topic: str, source: str, handler: BatchHandler) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self._source = source
+        self._handler = handler
+        self._client: AIOKafkaConsumer | None = None
+        self._lock = asyncio.Lock()
+
+    async def records(self) -> int:
+        """The records that were there when it was asked and have no effect yet; 0 means drained.
+
+        Raises Transient when Kafka or the database does not answer in time.
+        """
+        async with self._lock:
+            try:
+                async with asyncio.timeout(LAG_SECONDS_MAX):
+                    begins, ends = await self._bounds()
+            except (KafkaError, TimeoutError, OSError) as fault:
+                await self._discard()
+                raise Transient(f"Kafka did not answer: {type(fault).__name__}.") from fault
+        stored = await self._handler.load_positions(self._source)
+        return sum(
+            max(0, end - max(stored.get(partition.partition, -1) + 1, begins[partition]))
+            for partition, end in ends.items()
+        )
+
+    async def close(self) -> None:
+        async with self._lock:
+            await self._discard()
+
+    async def _bounds(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        if self._client is None:
+            self._client = AIOKafkaConsumer(**self._kafka.client_options(), enable_auto_commit=False)
+            await self._client.start()
+        # No public call fetches one topic's metadata without subscribing to it and fetching its records.
+        await self._client._client.set_topics([self._topic])  # noqa: SLF001
+        numbers = self._client.partitions_for_topic(self._topic)
+        if not numbers:
+            raise Transient(f"The topic {self._topic} is not there.")
+        partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        return await self._client.beginning_offsets(partitions), await self._client.end_offsets(partitions)
+
+    async def _discard(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(Exception):
+                await asyncio.wait_for(client.stop(), 3)
