@@ -12,6 +12,36 @@ from deploy.sandbox.content import VENTURES, Content, Row, Venture, masked
 from deploy.sandbox.orders import Order
 from deploy.sandbox.settings import LazadaShop
 
+# What every item says alike: nothing here depends on its life.
+ALIKE: Mapping[str, str | int] = {
+    "purchase_order_id": "",
+    "voucher_code_seller": "",
+    "voucher_code": "",
+    "voucher_code_platform": "",
+    "purchase_order_number": "",
+    "order_type": "Normal",
+    "invoice_number": "",
+    "is_reroute": 0,
+    "stage_pay_status": "",
+    "tracking_code_pre": "",
+    "shop_id": "Example Shop",
+    "order_flag": "NORMAL",
+    "is_fbl": 0,
+    "delivery_option_sof": 0,
+    "product_main_image": "https://images.example.com/p.jpg",
+    "warehouse_code": "dropshipping",
+    "promised_shipping_time": "",
+    "shipping_type": "Dropshipping",
+    "voucher_seller_lpi": 0,
+    "shipping_provider_type": "standard",
+    "voucher_platform_lpi": 0,
+    "is_digital": 0,
+    "shipping_service_cost": 0,
+    "reason_detail": "",
+    "return_status": "",
+    "extra_attributes": "",
+}
+
 
 def request_signature(app_secret: str, path: str, parameters: Mapping[str, str]) -> str:
     """Doc 108068: HMAC-SHA256 over path, sorted names and values; empty ones and `sign` left out."""
@@ -171,6 +201,7 @@ def _item(order: Order, line: int, row: Row) -> dict[str, Any]:
     paid = next((step.at for step in order.past if step.status == "pending"), None)
     due = _local(order.created + 2 * 86400, venture).replace(hour=23, minute=59, second=59)
     item: dict[str, Any] = {
+        **ALIKE,
         "tax_amount": _number(0, venture),
         "reason": "Berubah pikiran"
         if cancelled and order.site == "id"
@@ -179,61 +210,35 @@ def _item(order: Order, line: int, row: Row) -> dict[str, Any]:
         else "",
         "sla_time_stamp": due.isoformat(),
         "voucher_seller": _number(row.voucher_seller, venture),
-        "purchase_order_id": "",
-        "voucher_code_seller": "",
-        "voucher_code": "",
         "package_id": package,
         "buyer_id": order.content.buyer.id,
         "variation": product.variation,
         "product_id": str(product.product_id),
-        "voucher_code_platform": "",
-        "purchase_order_number": "",
         "sku": product.sku,
-        "order_type": "Normal",
-        "invoice_number": "",
         "cancel_return_initiator": "buyer-cancel" if status == "canceled" else "null-null",
         "shop_sku": f"{product.product_id}_{order.site.upper()}AMZ-{product.sku_id}",
-        "is_reroute": 0,
-        "stage_pay_status": "",
         "sku_id": str(product.sku_id),
-        "tracking_code_pre": "",
         "order_item_id": order.line_id(line),
-        "shop_id": "Example Shop",
-        "order_flag": "NORMAL",
-        "is_fbl": 0,
         "name": product.name,
-        "delivery_option_sof": 0,
         "order_id": order.id,
         "status": status,
-        "product_main_image": "https://images.example.com/p.jpg",
         "voucher_platform": _number(row.voucher_platform, venture),
         "paid_price": _number(row.price - row.voucher_platform - row.voucher_seller, venture),
         "product_detail_url": f"https://{venture.domain}/products/i{product.product_id}-s{product.sku_id}.html",
-        "warehouse_code": "dropshipping",
-        "promised_shipping_time": "",
-        "shipping_type": "Dropshipping",
         "created_at": venture_time(order.created, venture),
-        "voucher_seller_lpi": 0,
         "shipping_fee_discount_platform": _number(0, venture),
         "wallet_credits": _number(0, venture),
         "updated_at": venture_time(order.times[line], venture),
         "currency": venture.currency,
-        "shipping_provider_type": "standard",
-        "voucher_platform_lpi": 0,
         "shipping_fee_original": _number(row.shipping, venture),
         "item_price": _number(row.price, venture),
-        "is_digital": 0,
-        "shipping_service_cost": 0,
         "tracking_code": tracking,
         "shipping_fee_discount_seller": _number(0, venture),
         "shipping_amount": _number(row.shipping, venture),
-        "reason_detail": "",
-        "return_status": "",
         "shipment_provider": f"LEX {order.site.upper()}" if tracking else "",
         "voucher_amount": _number(row.voucher_platform + row.voucher_seller, venture),
         # The buyer's e-mail stands here in clear, even on physical goods.
         "digital_delivery_info": order.content.buyer.email if line == 0 else "",
-        "extra_attributes": "",
     }
     if paid is not None and not order.life.cod:
         item["payment_time"] = paid * 1000

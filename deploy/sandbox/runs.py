@@ -261,5 +261,6 @@ class Run:
             self.counts.pushes_given_up += 1
             return
         push.attempt += 1
+        push.request = b""  # It is written anew when it is due; many may wait.
         self.counts.pushes_retried += 1
         self._schedule(self._elapsed() + market.retry_seconds / self.spec.time_scale, push.order, push)
