@@ -82,7 +82,8 @@ class Process:
         self._resources: list[_Resource] = []
         self._tasks: list[_Task] = []
         self._running: set[asyncio.Task[None]] = set()
-        self._opened = AsyncExitStack()
+        self._opened = asyncio.Event()
+        self._close = asyncio.Event()
         self._http: tuple[ASGIApp, str, int] | None = None
         self._server: _Server | None = None
         self._server_task: asyncio.Task[None] | None = None
@@ -146,9 +147,12 @@ class Process:
         """Start, serve until stopped, drain; the exit code is 0 unless something died."""
         lag = asyncio.create_task(self.health.watch_event_loop(), name="event loop lag")
         self.health.say("start", "The process is starting.")
+        keeper: asyncio.Task[None] | None = None
         starting: asyncio.Task[None] | None = None
         try:
             await self._listen()
+            keeper = asyncio.create_task(self._keep_resources(), name="resources")
+            self._watch(keeper, may_end=False)
             starting = asyncio.create_task(self._start(), name="start")
             self._watch(starting, may_end=True)
             await self._stopping.wait()
@@ -156,7 +160,7 @@ class Process:
             log.error("cannot_listen", problem=str(fault))  # noqa: TRY400  # The sentence says it all.
             self.exit_code = 1
         finally:
-            await self._drain(starting)
+            await self._drain(starting, keeper)
             lag.cancel()
         log.info("stopped", exit_code=self.exit_code)
         return self.exit_code
@@ -170,31 +174,42 @@ class Process:
         self._server = _Server(app)
         self._server_task = asyncio.create_task(self._server.serve([listener]), name="http")
         self._watch(self._server_task, may_end=False)
-        await self._server.up.wait()
+        up = asyncio.create_task(self._server.up.wait())
+        await asyncio.wait([up, self._server_task], return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
         log.info("listening", host=host, port=self.port)
 
+    async def _keep_resources(self) -> None:
+        # One task opens and closes: a context manager may hold what belongs to its task.
+        async with AsyncExitStack() as stack:
+            for resource in self._resources:
+
+                async def enter(resource: _Resource = resource) -> None:
+                    await stack.enter_async_context(resource.open())
+
+                await self._until_it_answers(resource.name, enter)
+            self._opened.set()
+            await self._close.wait()
+
     async def _start(self) -> None:
-        for resource in self._resources:
-            await self._until_it_answers(resource.name, lambda it=resource: self._enter(it))
+        await self._opened.wait()
         for task in self._tasks:
-            running = asyncio.ensure_future(_run(task, self._tasks_stop))
-            running.set_name(task.name)
+            running = asyncio.create_task(_run(task, self._tasks_stop), name=task.name)
             self._running.add(running)
             self._watch(running, may_end=False)
         if self._broker is not None:
-            await self._until_it_answers("Kafka", lambda: _start_broker(self._broker))
-            self.health.ready("Kafka", kafka_check(self._broker))
+            broker = self._broker
+            await self._until_it_answers("Kafka", lambda: _start_broker(broker))
+            self.health.ready("Kafka", kafka_check(broker))
             for consumer in self._consumers:
                 watch_consumer(self.health, consumer, may_be_spare=self._may_be_spare)
         self.health.say("start", None)
         self.started.set()
         log.info("started")
 
-    async def _enter(self, resource: _Resource) -> None:
-        await self._opened.enter_async_context(resource.open())
-
     async def _until_it_answers(self, name: str, attempt: Work) -> None:
         wait_seconds = RETRY_SECONDS_FIRST
+        self.health.say(name, f"{name}: not there yet.")
         while True:
             try:
                 await attempt()
@@ -214,7 +229,7 @@ class Process:
         try:
 
             async def ask() -> None:
-                async with pool.connection(5) as connection:
+                async with pool.connection(2) as connection:
                     await connection.execute("SELECT 1")
 
             await self._until_it_answers(name, ask)
@@ -236,7 +251,7 @@ class Process:
 
         task.add_done_callback(ended)
 
-    async def _drain(self, starting: asyncio.Task[None] | None) -> None:
+    async def _drain(self, starting: asyncio.Task[None] | None, keeper: asyncio.Task[None] | None) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._stopping.set()
@@ -245,7 +260,10 @@ class Process:
         if starting is not None:
             starting.cancel()
             await _ended("start", [starting], 5)
-        intake = [asyncio.create_task(self._stop_http()), asyncio.create_task(self._stop_broker())]
+        intake = [
+            asyncio.create_task(self._stop_http(), name="http"),
+            asyncio.create_task(self._stop_broker(), name="broker"),
+        ]
         await _ended("intake", intake, began + INTAKE_UNTIL - loop.time())
         self._tasks_stop.set()
         told = {task.name for task in self._tasks if task.told_to_stop}
@@ -253,8 +271,11 @@ class Process:
             if task.get_name() not in told:
                 task.cancel()
         await _ended("tasks", list(self._running), began + TASKS_UNTIL - loop.time())
-        closing = asyncio.create_task(self._opened.aclose())
-        await _ended("resources", [closing], began + CLOSED_UNTIL - loop.time())
+        if keeper is not None:
+            self._close.set()
+            if not self._opened.is_set():
+                keeper.cancel()
+            await _ended("resources", [keeper], began + CLOSED_UNTIL - loop.time())
 
     async def _stop_http(self) -> None:
         if self._server is not None and self._server_task is not None:
@@ -262,16 +283,20 @@ class Process:
             await asyncio.wait([self._server_task])
 
     async def _stop_broker(self) -> None:
-        if self._broker is not None:
+        if self._broker is None:
+            return
+        try:
             await self._broker.stop()
+        except Exception:
+            # What was not committed comes again; the rest of the drain must not be kept from its turn.
+            log.exception("broker_not_stopped")
 
 
 async def _run(task: _Task, stop: asyncio.Event) -> None:
     await task.work(stop)
 
 
-async def _start_broker(broker: KafkaBroker | None) -> None:
-    assert broker is not None, "Only a process with a broker starts it."
+async def _start_broker(broker: KafkaBroker) -> None:
     try:
         await asyncio.wait_for(broker.start(), BROKER_START_SECONDS_MAX)
     except BaseException:
@@ -282,7 +307,7 @@ async def _start_broker(broker: KafkaBroker | None) -> None:
 
 
 async def _ended(what: str, tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
-    """Wait for the tasks to end, cancel those that are late; whatever they raise is logged, not raised."""
+    """Wait for the tasks to end and cancel those that are late; raises nothing of what they raise."""
     if not tasks:
         return
     _, late = await asyncio.wait(tasks, timeout=max(0.1, seconds))
@@ -291,9 +316,6 @@ async def _ended(what: str, tasks: Sequence[asyncio.Task[None]], seconds: float)
         task.cancel()
     if late:
         await asyncio.wait(late, timeout=1)
-    for task in tasks:
-        if task.done() and not task.cancelled() and task.exception() is not None:
-            log.warning("drain_failed", of=what, task=task.get_name(), exc_info=task.exception())
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -302,6 +324,7 @@ def _listener(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(BACKLOG)
     except OSError as fault:
         listener.close()
         raise CannotListen(f"HTTP cannot be answered on {host}:{port}: {fault.strerror}.") from fault
