@@ -1,0 +1,203 @@
+"""Composition root of channels: the only place that constructs anything. Tests call the same functions."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from libs.runtime import outbox
+from libs.runtime.asgi import Status, make_api
+from libs.runtime.auth import ApiKeys
+from libs.runtime.kafka import KafkaSettings, Publisher
+from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
+from libs.runtime.relay import Relay
+from libs.runtime.sealing import Sealer
+from libs.runtime.serving import Process
+from services.channels.api import routes
+from services.channels.clients import Caller, MarketClient
+from services.channels.group_commit import GroupCommit
+from services.channels.inbox import Inbox
+from services.channels.lazada.client import LazadaClient
+from services.channels.lazada.grants import Grants
+from services.channels.poller import Poller
+from services.channels.reader import Reader
+from services.channels.reads import READS_BELL, Reads
+from services.channels.settings import ChannelsSettings
+from services.channels.shops import Shops
+from services.channels.store import INBOX_BELL, SCHEMA, Kept, Store
+from services.channels.tokopedia.client import TokopediaClient
+from services.channels.webhooks import Doors, Webhooks
+
+SERVICE: Final = "channels"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+ROLES: Final = ("serve", "webhooks", "inbox", "reader", "poller", "relay")
+
+
+def migrate_channels(dsn: str) -> list[str]:
+    """Bring the schema to this version; the names of the migrations applied."""
+    return migrate(dsn, SERVICE, RUNTIME_MIGRATIONS, MIGRATIONS)
+
+
+def compose(settings: ChannelsSettings, kafka: KafkaSettings, role: str) -> Callable[[Process], None]:
+    """What a process of this role is made of; `serve` is all roles in one."""
+
+    def of_role(process: Process) -> None:
+        Parts(process, settings, kafka, role).add()
+
+    return of_role
+
+
+class Parts:
+    """The parts of one process; each `_add` is one role."""
+
+    def __init__(self, process: Process, settings: ChannelsSettings, kafka: KafkaSettings, role: str) -> None:
+        self.process = process
+        self.settings = settings
+        self.kafka = kafka
+        self.role = role
+        self.seal = Sealer(settings.inbox_keys())
+        self.pool = self._pool(f"channels {role}", 8)
+        self.store = Store(self.pool, self.seal)
+        self.shops = Shops(self.pool, self.seal)
+        self.reads = Reads(self.pool)
+        self.inbox_bell = Bell(settings.dsn, INBOX_BELL)
+        self.reads_bell = Bell(settings.dsn, READS_BELL)
+        self.outbox_bell = Bell(settings.dsn, outbox.channel_of(SCHEMA))
+
+    def add(self) -> None:
+        app: ASGIApp = self._api()
+        if self._is("webhooks"):
+            app = self._add_webhooks(app)
+        if self._is("inbox"):
+            self._add_inbox()
+        if self._is("reader") or self._is("poller"):
+            clients = self._clients()
+            if self._is("reader"):
+                self._add_reader(clients)
+            if self._is("poller"):
+                self._add_poller(clients)
+        if self._is("relay"):
+            self._add_relay()
+        self.process.http(app, self.settings.http_host, self.settings.http_port)
+
+    def _is(self, role: str) -> bool:
+        return self.role in {role, "serve"}
+
+    def _pool(self, name: str, size: int) -> AsyncPool:
+        pool = make_pool(self.settings.dsn, SCHEMA, name=name, size=size)
+        self.process.pool(pool, name="database" if name.endswith(self.role) else name)
+        return pool
+
+    def _listen(self, name: str, bell: Bell) -> None:
+        @asynccontextmanager
+        async def listening() -> AsyncIterator[None]:
+            await bell.start()
+            try:
+                yield
+            finally:
+                await bell.stop()
+
+        self.process.resource(name, listening)
+
+    def _add_webhooks(self, app: ASGIApp) -> ASGIApp:
+        # A pool of its own: whatever the other roles do, a push finds a connection.
+        store = Store(self._pool("webhooks database", 2), self.seal)
+        here = self._is("inbox")
+
+        async def write(messages: Sequence[Kept]) -> None:
+            # The inbox of this process is rung in memory; another process's by NOTIFY.
+            await store.keep(messages, notify=not here)
+
+        commit = GroupCommit(write, on_kept=self.inbox_bell.ring)
+        self.process.worker("group commit", commit.run)
+        doors = Doors(
+            lazada_app=self.settings.lazada_app_key,
+            lazada_secrets=[secret.get_secret_value() for secret in self.settings.lazada_app_secrets],
+            tokopedia_app=self.settings.tokopedia_fs_id,
+            tokopedia_token=self.settings.tokopedia_path_token.get_secret_value(),
+            tokopedia_addresses=self.settings.tokopedia_allowed_addresses,
+        )
+        return Webhooks(app, doors=doors, seal=self.seal, commit=commit)
+
+    def _add_inbox(self) -> None:
+        def on_batch() -> None:
+            self.outbox_bell.ring()
+            self.reads_bell.ring()
+
+        inbox = Inbox(self.store, self.shops, self.inbox_bell, on_batch=on_batch)
+        self._listen("inbox bell", self.inbox_bell)
+        self.process.task("inbox", inbox.run)
+        self.process.health.ready("inbox", lambda: inbox.last_fault or None)
+
+    def _add_reader(self, clients: Mapping[str, MarketClient]) -> None:
+        reader = Reader(
+            self.store, self.shops, self.reads, clients, self.reads_bell, on_published=self.outbox_bell.ring
+        )
+        self._listen("reads bell", self.reads_bell)
+        self.process.task("reader", reader.run)
+        self.process.health.ready("reader", lambda: reader.last_fault or None)
+
+    def _add_poller(self, clients: Mapping[str, MarketClient]) -> None:
+        poller = Poller(
+            self.settings.dsn, self.shops, self.reads, clients, every_seconds=self.settings.poll_seconds
+        )
+        self.process.task("poller", poller.run)
+        self.process.health.ready("poller", lambda: poller.last_fault or None)
+
+    def _add_relay(self) -> None:
+        relay = Relay(
+            service=SERVICE,
+            name="outbox",
+            dsn=self.settings.dsn,
+            source=outbox.OutboxSource(self.pool, SCHEMA),
+            publisher=Publisher(self.kafka, client_id="channels-relay"),
+            bell=self.outbox_bell,
+        )
+        self._listen("outbox bell", self.outbox_bell)
+        self.process.task("relay", relay.run)
+        self.process.health.ready("relay", lambda: relay.last_fault or None)
+
+    def _clients(self) -> dict[str, MarketClient]:
+        clients: dict[str, MarketClient] = {}
+        settings = self.settings
+        if settings.lazada_app_key:
+            clients["lazada"] = LazadaClient(
+                app_key=settings.lazada_app_key,
+                app_secret=settings.lazada_app_secrets[0].get_secret_value(),
+                base_url=settings.lazada_base_url,
+                caller=Caller("lazada"),
+                grants=Grants(self.store, self.shops),
+            )
+        if settings.tokopedia_fs_id:
+            clients["tokopedia"] = TokopediaClient(
+                fs_id=settings.tokopedia_fs_id,
+                client_id=settings.tokopedia_client_id,
+                client_secret=settings.tokopedia_client_secret.get_secret_value(),
+                base_url=settings.tokopedia_base_url,
+                accounts_url=settings.tokopedia_accounts_url,
+                caller=Caller("tokopedia"),
+            )
+
+        @asynccontextmanager
+        async def open_until_stopped() -> AsyncIterator[None]:
+            try:
+                yield
+            finally:
+                for client in clients.values():
+                    await client.close()
+
+        self.process.resource("marketplaces", open_until_stopped)
+        return clients
+
+    def _api(self) -> FastAPI:
+        async def status() -> Status:
+            pending, parked, reads_waiting, reads_parked = await self.store.counts()
+            unpublished = await outbox.unpublished(self.pool, SCHEMA)
+            return Status(0, unpublished, pending + reads_waiting, parked + reads_parked)
+
+        app = make_api(SERVICE, ApiKeys(self.settings.api_keys), health=self.process.health, status=status)
+        app.include_router(routes(self.shops, self.store))
+        return app

@@ -1,0 +1,109 @@
+"""What a translator states becomes what Kafka is given: the fact's body, its envelope, its key.
+
+Pure. The facts carry no buyer data: `data.buyer` is left out.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from libs.events.envelope import FACT_BYTES_MAX, Envelope, to_headers, type_name
+from libs.events.topics import CHANNELS_ORDERS
+from libs.runtime.errors import Permanent
+from libs.runtime.kafka import Outgoing
+from services.channels.marketplace import Element, wire_time
+
+SOURCE = "/jejak/channels"
+READ_ORDER = "FetchOrder"
+UNKNOWN_STATUS = "UnknownStatusReported"
+# A time further ahead of the receipt than this is not believed (IN-10).
+CLOCK_AHEAD_MAX = timedelta(minutes=10)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Shop(msgspec.Struct, frozen=True, gc=False):
+    """One seller's link to one shop at one channel."""
+
+    id: UUID
+    seller: UUID
+    channel: str
+    site: str
+    shop: str
+    name: str
+    state: str
+
+
+class FactTooLarge(Permanent):
+    """A fact above 256 KiB is never written, since no topic and no consumer takes it."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__("FACT_TOO_LARGE", f"A fact of {size} bytes is above {FACT_BYTES_MAX}.")
+
+
+def facts_of(elements: Sequence[Element]) -> list[Element]:
+    """The elements that are facts: a request to read is none."""
+    return [element for element in elements if element["type"] != READ_ORDER]
+
+
+def in_time(element: Element, received_at: datetime) -> Element:
+    """The fact with a believable time: one more than 10 minutes ahead becomes the receipt's (IN-10)."""
+    limit = wire_time(received_at + CLOCK_AHEAD_MAX)
+    # Both are texts of one fixed form in UTC, so their order is that of the instants.
+    if limit is None or element["occurred_at"] is None or element["occurred_at"] <= limit:
+        return element
+    return element | {"occurred_at": wire_time(received_at), "approximate": True}
+
+
+def first_seen_key(element: Element) -> str:
+    """What names a fact without a source time within its order (MK-3)."""
+    scope = ",".join(f"{name}={value}" for name, value in sorted(element["scope"].items()))
+    return f"{scope}|{element['type']}|{element['source_status']}|{element['occurrence']}"
+
+
+def facts_hash(elements: Sequence[Element]) -> bytes:
+    """Equal for two readings that state the same; order within an object does not count."""
+    return hashlib.sha256(msgspec.json.encode(list(elements), order="sorted")).digest()
+
+
+def record(
+    element: Element,
+    shop: Shop,
+    *,
+    event_id: UUID,
+    raw: Sequence[UUID],
+    at: datetime,
+    read_at: datetime | None,
+) -> Outgoing:
+    """The record of one fact on `channels.orders.v1`; `at` is when it was received or read.
+
+    Raises FactTooLarge above 256 KiB.
+    """
+    data = element["data"]
+    if "buyer" in data:
+        data = {name: value for name, value in data.items() if name != "buyer"}
+    body = _encode(
+        element
+        | {
+            "data": data,
+            "seller": str(shop.seller),
+            "connection": str(shop.id),
+            "read_at": wire_time(read_at),
+            "raw": [str(each) for each in raw],
+        }
+    )
+    if len(body) > FACT_BYTES_MAX:
+        raise FactTooLarge(len(body))
+    subject = f"{shop.id}:{element['order']}"
+    envelope = Envelope(
+        id=str(event_id),
+        type=type_name("channels", element["type"]),
+        source=SOURCE,
+        subject=subject,
+        time=element["occurred_at"] or wire_time(at) or "",
+        correlationid=str(raw[0]) if raw else None,
+    )
+    return Outgoing(CHANNELS_ORDERS.name, subject.encode(), body, to_headers(envelope))

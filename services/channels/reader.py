@@ -1,0 +1,326 @@
+"""Reads orders from the marketplaces and publishes what they state now.
+
+A request is claimed for a while, read, and removed in the transaction that writes its facts; a reader that
+dies leaves its claims to others (P1). A reading that shows what the last one showed publishes nothing: that
+saves work, correctness never rests on it (IN-05).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from libs.runtime.clock import monotonic, now, uuid7
+from libs.runtime.errors import Permanent, Transient
+from libs.runtime.kafka import Outgoing
+from libs.runtime.postgres import Bell
+from services.channels import reads
+from services.channels.clients import Limited, MarketClient, MarketFault, OrderUnknown, Reading, Refused
+from services.channels.lazada import translate as lazada
+from services.channels.marketplace import Element, Malformed, Market, wire_time
+from services.channels.metrics import CLOCK_SUSPECTS, FACTS, READS, UNKNOWN_STATUSES
+from services.channels.publishing import (
+    UNKNOWN_STATUS,
+    Shop,
+    facts_hash,
+    facts_of,
+    first_seen_key,
+    in_time,
+    record,
+)
+from services.channels.reads import Claim, Reads, Shown
+from services.channels.shops import Shops
+from services.channels.store import READ, Connection, Kept, Store, seal_content
+from services.channels.tokopedia import translate as tokopedia
+
+log = structlog.get_logger(__name__)
+
+ORDERS_AT_ONCE = 200
+GROUPS_PER_SHOP = 3
+# A claim lasts 30 s: a reading ends well before, its transaction included.
+READING_SECONDS_MAX = 22.0
+ATTEMPTS_MAX, UNKNOWN_ATTEMPTS_MAX = 8, 4
+BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX = 1.0, 300.0
+RETRY_SECONDS = 0.5
+# A reading above this is kept by its facts alone: no order of ours comes near it.
+READING_BYTES_MAX = 4 * 1024 * 1024
+
+_LAZADA: Market = lazada
+_TOKOPEDIA: Market = tokopedia
+TRANSLATORS: Mapping[str, Market] = {"lazada": _LAZADA, "tokopedia": _TOKOPEDIA}
+
+
+class Stated(msgspec.Struct, frozen=True):
+    """One order's reading, translated, before the database is asked what is new of it."""
+
+    claim: Claim
+    reading: Reading
+    elements: Sequence[Element]
+    hash: bytes
+
+
+class Reader:
+    """Works read requests for as long as it runs, many at once and bounded per shop."""
+
+    def __init__(
+        self,
+        store: Store,
+        shops: Shops,
+        requests: Reads,
+        clients: Mapping[str, MarketClient],
+        bell: Bell,
+        *,
+        on_published: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._shops = shops
+        self._requests = requests
+        self._clients = clients
+        self._bell = bell
+        self._on_published = on_published
+        self._me = uuid7()
+        self._groups: dict[asyncio.Task[None], tuple[UUID, int]] = {}
+        self.last_fault = ""
+
+    async def run(self) -> None:
+        """Read for ever; cancel to stop: what is under way is given back at once."""
+        try:
+            while True:
+                try:
+                    if not await self._start_some():
+                        await self._bell.wait()
+                    self.last_fault = ""
+                except Transient as fault:
+                    self.last_fault = str(fault)
+                    log.warning("reader_retried", fault=str(fault))
+                    await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            for task in list(self._groups):
+                task.cancel()
+            await asyncio.gather(*self._groups, return_exceptions=True)
+            with suppress(Transient):
+                await self._requests.release_all(self._me)
+
+    async def work_once(self) -> int:
+        """Read what is due now and return when it is done; how many orders were taken."""
+        taken = await self._start_some()
+        await asyncio.gather(*self._groups)
+        return taken
+
+    async def _start_some(self) -> int:
+        """Claim what there is room for and start reading it; how many orders were taken."""
+        room = ORDERS_AT_ONCE - sum(orders for _, orders in self._groups.values())
+        if room <= 0:
+            return 0
+        await self._shops.refresh()
+        busy: dict[UUID, int] = {}
+        for shop_id, _ in self._groups.values():
+            busy[shop_id] = busy.get(shop_id, 0) + 1
+        full = [shop_id for shop_id, groups in busy.items() if groups >= GROUPS_PER_SHOP]
+        claims = await self._requests.claim(self._me, room, full)
+        by_shop: dict[UUID, list[Claim]] = {}
+        for claim in claims:
+            by_shop.setdefault(claim.connection, []).append(claim)
+        for shop_id, each in by_shop.items():
+            shop = self._shops.get(shop_id)
+            client = None if shop is None else self._clients.get(shop.channel)
+            if shop is None or client is None:
+                await self._requests.park(each, reason="SHOP_NOT_READ")
+                continue
+            for begin in range(0, len(each), client.batch_max):
+                self._start(shop, client, each[begin : begin + client.batch_max])
+        return len(claims)
+
+    def _start(self, shop: Shop, client: MarketClient, claims: Sequence[Claim]) -> None:
+        task = asyncio.create_task(self._read_group(shop, client, claims), name="read orders")
+        self._groups[task] = (shop.id, len(claims))
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._groups.pop(task, None)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("reading_failed", exc_info=task.exception())
+        self._bell.ring()
+
+    async def _read_group(self, shop: Shop, client: MarketClient, claims: Sequence[Claim]) -> None:
+        """Read these orders of one shop and conclude each; a claim that is left over ends by itself."""
+        until = monotonic() + READING_SECONDS_MAX
+        try:
+            async with asyncio.timeout(READING_SECONDS_MAX):
+                found = await client.read(shop, [claim.order for claim in claims])
+        except MarketFault as fault:
+            found = {claim.order: fault for claim in claims}
+        except TimeoutError:
+            found = {}
+        at = now()
+        stated: list[Stated] = []
+        failed: list[tuple[Claim, MarketFault]] = []
+        for claim in claims:
+            reading = found.get(claim.order, MarketFault("TIMEOUT"))
+            if isinstance(reading, MarketFault):
+                failed.append((claim, reading))
+                continue
+            try:
+                stated.append(_stated(claim, reading, shop))
+            except Malformed as malformed:
+                failed.append((claim, Refused(f"MALFORMED:{malformed.code}"[:100])))
+            except Exception:
+                log.exception("translator_failed", connection=str(claim.connection), order=claim.order)
+                failed.append((claim, Refused("TRANSLATOR_FAILED")))
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(5.0, until - monotonic())):
+                if stated:
+                    failed += await self._publish(shop, stated, at)
+                await self._fail(shop, failed)
+        except (Transient, TimeoutError) as fault:
+            # The claims end by themselves and the orders are read again.
+            self.last_fault = str(fault)
+            log.warning("reading_not_stored", fault=type(fault).__name__)
+
+    async def _publish(
+        self, shop: Shop, stated: Sequence[Stated], at: datetime
+    ) -> list[tuple[Claim, MarketFault]]:
+        """Write what is new of these readings, in one transaction; what could not be written comes back."""
+        moved = [each for each in stated if each.reading.shop not in {None, shop.shop}]
+        here = [each for each in stated if each not in moved]
+        failed: list[tuple[Claim, MarketFault]] = []
+        counts: dict[str, int] = {}
+        async with self._store.transaction() as unit:
+            if moved:
+                await self._move(unit, shop, moved)
+                counts["moved"] = len(moved)
+            known = await reads.last(unit, [each.claim for each in here])
+            news = [
+                each for each in here if known.get((each.claim.connection, each.claim.order)) != each.hash
+            ]
+            raw_ids = {each.claim.order: uuid7() for each in here}
+            records, failed = await self._records(unit, shop, news, raw_ids, at)
+            lost = {claim.order for claim, _ in failed}
+            done = [each for each in here if each.claim.order not in lost]
+            ours = await reads.finish(unit, [each.claim for each in done]) if done else set()
+            done = [each for each in done if (each.claim.connection, each.claim.order) in ours]
+            fresh = [each for each in done if each in news]
+            await self._store.write_facts(unit, [one for each in fresh for one in records[each.claim.order]])
+            if fresh:
+                await self._store.keep_readings(
+                    unit, [self._kept(shop, each, raw_ids[each.claim.order], at) for each in fresh]
+                )
+            if done:
+                await reads.remember(unit, [_shown(each, raw_ids[each.claim.order], at) for each in done])
+        counts |= {"published": len(fresh), "unchanged": len(done) - len(fresh)}
+        for result, number in counts.items():
+            READS.labels(shop.channel, result).inc(number)
+        FACTS.labels(shop.channel, "read").inc(sum(len(records[each.claim.order]) for each in fresh))
+        if fresh:
+            self._on_published()
+        return failed
+
+    async def _records(
+        self, unit: Connection, shop: Shop, news: Sequence[Stated], raw_ids: Mapping[str, UUID], at: datetime
+    ) -> tuple[dict[str, list[Outgoing]], list[tuple[Claim, MarketFault]]]:
+        """Each order's records; a fact without a source time has that of the first reading of it (IN-10)."""
+        untimed = [
+            (each.claim.connection, each.claim.order, first_seen_key(element))
+            for each in news
+            for element in each.elements
+            if element["occurred_at"] is None
+        ]
+        seen = await reads.first_seen(unit, untimed, at)
+        records: dict[str, list[Outgoing]] = {}
+        failed: list[tuple[Claim, MarketFault]] = []
+        for each in news:
+            made: list[Outgoing] = []
+            try:
+                for stated in each.elements:
+                    element = self._timed(each.claim, stated, seen, at)
+                    made.append(
+                        record(
+                            element,
+                            shop,
+                            event_id=uuid7(),
+                            raw=[raw_ids[each.claim.order]],
+                            at=at,
+                            read_at=at,
+                        )
+                    )
+            except Permanent as fault:
+                failed.append((each.claim, Refused(fault.reason)))
+                continue
+            records[each.claim.order] = made
+        return records, failed
+
+    @staticmethod
+    def _timed(
+        claim: Claim, stated: Element, seen: Mapping[tuple[UUID, str, str], datetime], at: datetime
+    ) -> Element:
+        if stated["type"] == UNKNOWN_STATUS:
+            UNKNOWN_STATUSES.labels(stated["channel"]).inc()
+        if stated["occurred_at"] is None:
+            first = seen[claim.connection, claim.order, first_seen_key(stated)]
+            return stated | {"occurred_at": wire_time(first), "approximate": True}
+        element = in_time(stated, at)
+        if element is not stated:
+            CLOCK_SUSPECTS.labels(stated["channel"]).inc()
+        return element
+
+    async def _move(self, unit: Connection, shop: Shop, moved: Sequence[Stated]) -> None:
+        """Ask for orders under the shop whose they are: a notice without a shop had been given to any."""
+        ours = await reads.finish(unit, [each.claim for each in moved])
+        wanted: list[tuple[UUID, str]] = []
+        for each in moved:
+            if (each.claim.connection, each.claim.order) not in ours:
+                continue
+            owner = self._shops.find(shop.channel, shop.site, each.reading.shop)
+            if owner is None:
+                log.warning("order_of_unknown_shop", channel=shop.channel)
+            elif owner.id != shop.id:
+                wanted.append((owner.id, each.claim.order))
+        await reads.request(unit, wanted)
+
+    def _kept(self, shop: Shop, stated: Stated, raw_id: UUID, at: datetime) -> tuple[Kept, UUID, str]:
+        body = stated.reading.body if len(stated.reading.body) <= READING_BYTES_MAX else b""
+        content = seal_content(self._store.seal, raw_id, {}, body)
+        kept = Kept(raw_id, at, f"{shop.channel}.{stated.reading.kind}", shop.shop, READ, content)
+        return kept, shop.id, stated.claim.order
+
+    async def _fail(self, shop: Shop, failed: Sequence[tuple[Claim, MarketFault]]) -> None:
+        """Give orders that were not read back for later, or park them after their last attempt."""
+        later: dict[tuple[str, float, bool], list[Claim]] = {}
+        parked: dict[str, list[Claim]] = {}
+        for claim, fault in failed:
+            if isinstance(fault, Limited):
+                later.setdefault((fault.reason, fault.wait_seconds, False), []).append(claim)
+                continue
+            most = UNKNOWN_ATTEMPTS_MAX if isinstance(fault, OrderUnknown) else ATTEMPTS_MAX
+            if isinstance(fault, Refused) or claim.attempts + 1 >= most:
+                reason = "ORDER_UNKNOWN" if isinstance(fault, OrderUnknown) else fault.reason
+                parked.setdefault(reason, []).append(claim)
+            else:
+                wait = min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_FIRST * 2**claim.attempts)
+                later.setdefault((fault.reason, wait, True), []).append(claim)
+        for (reason, wait, counts), claims in later.items():
+            await self._requests.give_back(claims, reason=reason, wait_seconds=wait, counts=counts)
+            READS.labels(shop.channel, "retried").inc(len(claims))
+        for reason, claims in parked.items():
+            log.warning("reads_parked", connection=str(shop.id), reason=reason, orders=len(claims))
+            await self._requests.park(claims, reason=reason)
+            READS.labels(shop.channel, "parked").inc(len(claims))
+
+
+def _stated(claim: Claim, reading: Reading, shop: Shop) -> Stated:
+    elements = facts_of(
+        TRANSLATORS[shop.channel].translate(reading.kind, reading.payload, site=shop.site, shop=shop.shop)
+    )
+    for element in elements:
+        if element["order"] != claim.order:
+            raise Malformed("OTHER_ORDER", "order", "The answer is about another order than was asked for.")
+    return Stated(claim, reading, elements, facts_hash(elements))
+
+
+def _shown(stated: Stated, raw_id: UUID, at: datetime) -> Shown:
+    reading = stated.reading
+    return Shown(stated.claim, stated.hash, reading.mark, reading.final, raw_id, at)

@@ -1,0 +1,348 @@
+"""What is to be read from the marketplaces, what was read last, and how far the lists have been read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from libs.runtime.postgres import AsyncPool, transient_faults
+from services.channels.store import Connection
+
+# Rung, at the commit, when orders are to be read.
+READS_BELL = "channels_reads"
+# How long a claim lasts; a reader that dies leaves its orders to others after it. A reading is given up
+# sooner (reader.READING_SECONDS_MAX), so no claim ends under a reader that is alive.
+CLAIM_SECONDS = 30
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """One order to read, held by one reader; `generation` is that of the newest request it will answer."""
+
+    connection: UUID
+    order: str
+    generation: int
+    attempts: int
+    claim: UUID
+
+
+class Shown(msgspec.Struct, frozen=True, gc=False):
+    """What one reading of an order showed; `raw` is the message that holds it."""
+
+    claim: Claim
+    facts_hash: bytes
+    mark: str | None
+    final: bool
+    raw: UUID
+    at: datetime
+
+
+class Cursor(msgspec.Struct, frozen=True, gc=False):
+    """How far a shop's list has been read to its end."""
+
+    connection: UUID
+    complete_until: datetime | None
+    back_fill: int
+    failures: int
+
+
+async def request(
+    within: Connection, orders: Iterable[tuple[UUID, str]], *, delay_seconds: float = 0.0
+) -> None:
+    """Ask for these orders to be read, once for all that wait; readers are rung at the commit.
+
+    A parked request starts over; one that waits out a failure keeps its time, else the sooner time counts.
+    Rows are taken in one order everywhere, so that two workers never wait for each other.
+    """
+    ordered = sorted(set(orders))
+    if not ordered:
+        return
+    await within.execute(
+        "INSERT INTO channels.read_requests AS held (connection_id, order_id, next_at)"
+        " SELECT *, clock_timestamp() + make_interval(secs => %s) FROM unnest(%b::uuid[], %b::text[])"
+        " ON CONFLICT (connection_id, order_id) DO UPDATE SET generation = held.generation + 1,"
+        " next_at = CASE WHEN held.state = 'PARKED' THEN excluded.next_at"
+        "   WHEN held.attempts > 0 THEN held.next_at ELSE LEAST(held.next_at, excluded.next_at) END,"
+        " attempts = CASE WHEN held.state = 'PARKED' THEN 0 ELSE held.attempts END,"
+        " state = 'WAITING', reason = NULL",
+        [delay_seconds, [connection for connection, _ in ordered], [order for _, order in ordered]],
+    )
+    await within.execute(f"NOTIFY {READS_BELL}".encode())
+
+
+async def waiting(within: Connection, orders: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
+    """Those of the orders whose reading has not begun yet."""
+    pairs = sorted(set(orders))
+    cursor = await within.execute(
+        "SELECT connection_id, order_id FROM channels.read_requests"
+        " JOIN unnest(%b::uuid[], %b::text[]) AS asked (connection_id, order_id)"
+        "   USING (connection_id, order_id)"
+        " WHERE state = 'WAITING' AND (claim IS NULL OR claimed_until < clock_timestamp())",
+        [[connection for connection, _ in pairs], [order for _, order in pairs]],
+    )
+    return {(row[0], row[1]) for row in await cursor.fetchall()}
+
+
+async def holders(within: Connection, channel: str, orders: Sequence[str]) -> dict[str, UUID]:
+    """The connection under which each order was read before, for notices that name no shop."""
+    cursor = await within.execute(
+        "SELECT DISTINCT ON (reading.order_id) reading.order_id, reading.connection_id"
+        " FROM channels.readings AS reading"
+        " JOIN channels.connections AS shop ON shop.id = reading.connection_id AND shop.channel = %s"
+        " WHERE reading.order_id = ANY (%s) AND shop.state <> 'DELETED'"
+        " ORDER BY reading.order_id, reading.read_at DESC",
+        [channel, list(orders)],
+    )
+    return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
+async def finish(within: Connection, claims: Sequence[Claim]) -> set[tuple[UUID, str]]:
+    """Remove these requests, or give back those that were asked for again meanwhile.
+
+    What is not in the answer is no longer ours: another reader has the order, and nothing may be written of
+    it.
+    """
+    mine = _columns(claims)
+    cursor = await within.execute(
+        "DELETE FROM channels.read_requests AS held USING"
+        "   unnest(%b::uuid[], %b::text[], %b::int8[], %b::uuid[])"
+        "   AS mine (connection_id, order_id, generation, claim)"
+        " WHERE held.connection_id = mine.connection_id AND held.order_id = mine.order_id"
+        " AND held.claim = mine.claim AND held.generation = mine.generation"
+        " RETURNING held.connection_id, held.order_id",
+        mine,
+    )
+    ours = {(row[0], row[1]) for row in await cursor.fetchall()}
+    if len(ours) < len(claims):
+        cursor = await within.execute(
+            "UPDATE channels.read_requests AS held SET claim = NULL, claimed_until = NULL, attempts = 0,"
+            " next_at = clock_timestamp()"
+            " FROM unnest(%b::uuid[], %b::text[], %b::int8[], %b::uuid[])"
+            "   AS mine (connection_id, order_id, generation, claim)"
+            " WHERE held.connection_id = mine.connection_id AND held.order_id = mine.order_id"
+            " AND held.claim = mine.claim RETURNING held.connection_id, held.order_id",
+            mine,
+        )
+        again = {(row[0], row[1]) for row in await cursor.fetchall()}
+        if again:
+            await within.execute(f"NOTIFY {READS_BELL}".encode())
+        ours |= again
+    return ours
+
+
+async def last(within: Connection, claims: Sequence[Claim]) -> dict[tuple[UUID, str], bytes]:
+    """The hash of the last reading of each order that was read before."""
+    cursor = await within.execute(
+        "SELECT connection_id, order_id, facts_hash FROM channels.readings"
+        " JOIN unnest(%b::uuid[], %b::text[]) AS asked (connection_id, order_id)"
+        "   USING (connection_id, order_id)",
+        _columns(claims)[:2],
+    )
+    return {(row[0], row[1]): bytes(row[2]) for row in await cursor.fetchall()}
+
+
+async def remember(within: Connection, shown: Sequence[Shown]) -> None:
+    """Remember what these readings showed; one that showed nothing new keeps its raw message."""
+    await within.execute(
+        "INSERT INTO channels.readings (connection_id, order_id, facts_hash, mark, final, raw_id, read_at)"
+        " SELECT * FROM unnest(%b::uuid[], %b::text[], %b::bytea[], %b::text[], %b::bool[], %b::uuid[],"
+        " %b::timestamptz[])"
+        " ON CONFLICT (connection_id, order_id) DO UPDATE SET"
+        " raw_id = CASE WHEN readings.facts_hash = excluded.facts_hash THEN readings.raw_id"
+        "   ELSE excluded.raw_id END,"
+        " facts_hash = excluded.facts_hash, mark = excluded.mark, final = excluded.final,"
+        " read_at = excluded.read_at",
+        [
+            [each.claim.connection for each in shown],
+            [each.claim.order for each in shown],
+            [each.facts_hash for each in shown],
+            [each.mark for each in shown],
+            [each.final for each in shown],
+            [each.raw for each in shown],
+            [each.at for each in shown],
+        ],
+    )
+
+
+async def first_seen(
+    within: Connection, facts: Sequence[tuple[UUID, str, str]], at: datetime
+) -> dict[tuple[UUID, str, str], datetime]:
+    """When each fact (connection, order, key), which has no source time, was first seen: else now (IN-10)."""
+    if not facts:
+        return {}
+    ordered = sorted(set(facts))
+    columns = [[fact[0] for fact in ordered], [fact[1] for fact in ordered], [fact[2] for fact in ordered]]
+    await within.execute(
+        "INSERT INTO channels.first_seen (connection_id, order_id, fact, seen_at)"
+        " SELECT *, %s FROM unnest(%b::uuid[], %b::text[], %b::text[]) ON CONFLICT DO NOTHING",
+        [at, *columns],
+    )
+    cursor = await within.execute(
+        "SELECT connection_id, order_id, fact, seen_at FROM channels.first_seen"
+        " JOIN unnest(%b::uuid[], %b::text[], %b::text[]) AS asked (connection_id, order_id, fact)"
+        "   USING (connection_id, order_id, fact)",
+        columns,
+    )
+    return {(row[0], row[1], row[2]): row[3] for row in await cursor.fetchall()}
+
+
+def _columns(claims: Sequence[Claim]) -> list[list[Any]]:
+    ordered = sorted(claims, key=lambda claim: (claim.connection, claim.order))
+    return [
+        [claim.connection for claim in ordered],
+        [claim.order for claim in ordered],
+        [claim.generation for claim in ordered],
+        [claim.claim for claim in ordered],
+    ]
+
+
+class Reads:
+    """Read requests outside a transaction of somebody else's, and the poller's cursors."""
+
+    def __init__(self, pool: AsyncPool) -> None:
+        self._pool = pool
+
+    async def claim(self, token: UUID, limit: int, shops_excluded: Sequence[UUID]) -> list[Claim]:
+        """Take up to `limit` orders that are due, oldest first, for `CLAIM_SECONDS`."""
+        async with transient_faults(), self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "WITH due AS (SELECT connection_id, order_id FROM channels.read_requests"
+                "   WHERE state = 'WAITING' AND next_at <= clock_timestamp()"
+                "   AND (claim IS NULL OR claimed_until < clock_timestamp())"
+                "   AND connection_id <> ALL (%s::uuid[])"
+                "   ORDER BY next_at LIMIT %s FOR UPDATE SKIP LOCKED)"
+                " UPDATE channels.read_requests AS held SET claim = %s,"
+                "   claimed_until = clock_timestamp() + make_interval(secs => %s)"
+                " FROM due WHERE held.connection_id = due.connection_id AND held.order_id = due.order_id"
+                " RETURNING held.connection_id, held.order_id, held.generation, held.attempts",
+                [list(shops_excluded), limit, token, CLAIM_SECONDS],
+            )
+            return [Claim(row[0], row[1], row[2], row[3], token) for row in await cursor.fetchall()]
+
+    async def give_back(
+        self, claims: Sequence[Claim], *, reason: str, wait_seconds: float, counts: bool
+    ) -> None:
+        """Let the orders be read again after a while; `counts` as a failed attempt or not (a limit)."""
+        await self._change(
+            claims,
+            "attempts = held.attempts + %s, reason = %s, claim = NULL, claimed_until = NULL,"
+            " next_at = clock_timestamp() + make_interval(secs => %s)",
+            [int(counts), reason, wait_seconds],
+        )
+
+    async def park(self, claims: Sequence[Claim], *, reason: str) -> None:
+        """Stop trying until a newer request or a person asks again."""
+        await self._change(
+            claims,
+            "attempts = held.attempts + 1, reason = %s, claim = NULL, claimed_until = NULL,"
+            # A request that came meanwhile is newer than the failure and is tried.
+            " state = CASE WHEN held.generation = mine.generation THEN 'PARKED' ELSE 'WAITING' END",
+            [reason],
+        )
+
+    async def _change(self, claims: Sequence[Claim], change: str, values: list[Any]) -> None:
+        async with transient_faults(), self._pool.connection() as connection:
+            await connection.execute(
+                (
+                    f"UPDATE channels.read_requests AS held SET {change}"
+                    " FROM unnest(%b::uuid[], %b::text[], %b::int8[], %b::uuid[])"
+                    "   AS mine (connection_id, order_id, generation, claim)"
+                    " WHERE held.connection_id = mine.connection_id AND held.order_id = mine.order_id"
+                    " AND held.claim = mine.claim"
+                ).encode(),
+                [*values, *_columns(claims)],
+            )
+
+    async def release_all(self, token: UUID) -> None:
+        """Give back at once whatever this reader still holds, as it stops."""
+        async with transient_faults(), self._pool.connection() as connection:
+            await connection.execute(
+                "UPDATE channels.read_requests SET claim = NULL, claimed_until = NULL WHERE claim = %s",
+                [token],
+            )
+
+    async def unpark(self, *, reason: str | None, limit: int, dry_run: bool) -> int:
+        """Let parked orders be read again; how many were, or for a dry run would be."""
+        chosen = (
+            "SELECT connection_id, order_id FROM channels.read_requests WHERE state = 'PARKED'"
+            " AND (%(reason)s::text IS NULL OR reason = %(reason)s) ORDER BY requested_at LIMIT %(limit)s"
+        )
+        given = {"reason": reason, "limit": limit}
+        async with transient_faults(), self._pool.connection() as connection:
+            if dry_run:
+                cursor = await connection.execute(f"SELECT count(*) FROM ({chosen}) AS rows".encode(), given)
+                row = await cursor.fetchone()
+                return 0 if row is None else int(row[0])
+            cursor = await connection.execute(
+                "UPDATE channels.read_requests SET state = 'WAITING', attempts = 0,"
+                " next_at = clock_timestamp()"
+                f" WHERE (connection_id, order_id) IN ({chosen} FOR UPDATE SKIP LOCKED)".encode(),
+                given,
+            )
+            await connection.execute(f"NOTIFY {READS_BELL}".encode())
+            return cursor.rowcount
+
+    async def changed(self, connection_id: UUID, marks: Mapping[str, str]) -> list[str]:
+        """Of the orders that a list shows, those whose mark is not that of the last reading (RC-04)."""
+        orders = sorted(marks)
+        async with transient_faults(), self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT order_id, mark FROM channels.readings"
+                " WHERE connection_id = %s AND order_id = ANY (%s)",
+                [connection_id, orders],
+            )
+            held: dict[str, str | None] = dict(await cursor.fetchall())
+        return [order for order in orders if held.get(order) != marks[order]]
+
+    async def open_orders(self, connection_id: UUID, *, older_than: datetime, limit: int) -> list[str]:
+        """Orders that are not final and were read longest ago."""
+        async with transient_faults(), self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT order_id FROM channels.readings WHERE connection_id = %s AND NOT final"
+                " AND read_at < %s ORDER BY read_at LIMIT %s",
+                [connection_id, older_than, limit],
+            )
+            return [row[0] for row in await cursor.fetchall()]
+
+    async def due_cursors(self, shops: Sequence[UUID]) -> list[Cursor]:
+        """The cursors of these shops that are due; a shop that never was polled has one from now on."""
+        async with transient_faults(), self._pool.connection() as connection:
+            await connection.execute(
+                "INSERT INTO channels.poll_cursors (connection_id) SELECT unnest(%b::uuid[])"
+                " ON CONFLICT DO NOTHING",
+                [list(shops)],
+            )
+            cursor = await connection.execute(
+                "SELECT connection_id, complete_until, back_fill, failures FROM channels.poll_cursors"
+                " WHERE connection_id = ANY (%s) AND next_at <= clock_timestamp() ORDER BY next_at",
+                [list(shops)],
+            )
+            return [Cursor(*row) for row in await cursor.fetchall()]
+
+    async def cursor_moved(
+        self, cursor: Cursor, *, complete_until: datetime, back_fill: int, wait_seconds: float
+    ) -> None:
+        """The window was read to its end and its orders are asked for (RC-02)."""
+        async with transient_faults(), self._pool.connection() as connection:
+            await connection.execute(
+                "UPDATE channels.poll_cursors SET complete_until = %s, back_fill = %s, failures = 0,"
+                " reason = NULL, polled_at = clock_timestamp(),"
+                " next_at = clock_timestamp() + make_interval(secs => %s) WHERE connection_id = %s",
+                [complete_until, back_fill, wait_seconds, cursor.connection],
+            )
+
+    async def cursor_stays(self, cursor: Cursor, *, reason: str, wait_seconds: float) -> None:
+        """The window failed; it is repeated from its start after a while (RC-02, RC-06)."""
+        async with transient_faults(), self._pool.connection() as connection:
+            await connection.execute(
+                "UPDATE channels.poll_cursors SET failures = failures + 1, reason = %s,"
+                " next_at = clock_timestamp() + make_interval(secs => %s) WHERE connection_id = %s",
+                [reason, wait_seconds, cursor.connection],
+            )
+
+    async def ask(self, connection_id: UUID, orders: Sequence[str], *, delay_seconds: float) -> None:
+        """Ask for these orders of one shop to be read, durably."""
+        async with transient_faults(), self._pool.connection() as connection, connection.transaction():
+            pairs = [(connection_id, order) for order in orders]
+            await request(connection, pairs, delay_seconds=delay_seconds)
