@@ -1,7 +1,6 @@
 """The door of the native stack: `python -m deploy.local {up,down,status,demo}`."""
 
 import argparse
-import importlib
 import sys
 
 from deploy.local import compose, up
@@ -16,7 +15,10 @@ def main() -> int:
     starting.add_argument("--servers-only", action="store_true", help="Kafka and PostgreSQL, no services")
     commands.add_parser("down", help="stop everything, keep the data")
     commands.add_parser("status", help="say what runs; exit code 1 unless everything does")
-    commands.add_parser("demo", help="run the whole system and watch orders go through it")
+    watching = commands.add_parser("demo", help="run the whole system and watch orders go through it")
+    watching.add_argument("--orders", type=int, default=300, help="how many orders are made")
+    watching.add_argument("--seed", type=int, default=1, help="decides what they are and what goes wrong")
+    watching.add_argument("--per-second", type=float, default=12.0, help="how many of them begin in a second")
     commands.add_parser("compose-env", help="write the secrets that docker-compose.yml asks for")
     arguments = parser.parse_args()
     try:
@@ -39,7 +41,9 @@ def _carry_out(arguments: argparse.Namespace) -> int:
     elif arguments.command == "compose-env":
         compose.write_environment(layout)
     else:
-        importlib.import_module("deploy.local.demo").main()
+        from deploy.local import demo
+
+        return int(demo.main(arguments.orders, arguments.seed, arguments.per_second))
     return 0
 
 
