@@ -57,22 +57,24 @@ def settings(servers: Servers) -> dict[str, str]:
     """The settings of PostgreSQL that the figures depend on."""
     names = ("server_version", "fsync", "synchronous_commit", "shared_buffers", "max_wal_size")
     with psycopg.connect(servers.database) as connection:
-        return {name: str((connection.execute(f"SHOW {name}".encode()).fetchone() or ("",))[0]) for name in names}
+        return {
+            name: str((connection.execute(f"SHOW {name}".encode()).fetchone() or ("",))[0]) for name in names
+        }
 
 
 def verdict(name: str, row: dict[str, Any]) -> str:
     """Whether the row reaches its bars; a negative bar is a maximum."""
     missed = [
-        field
-        for field, bar in REACH[name].items()
-        if (row[field] < bar if bar > 0 else row[field] > -bar)
+        field for field, bar in REACH[name].items() if (row[field] < bar if bar > 0 else row[field] > -bar)
     ]
     return "reached" if not missed else f"missed: {', '.join(missed)}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("rows", nargs="*", choices=[*ROWS, []], help="rows to measure; all when none is named")
+    parser.add_argument(
+        "rows", nargs="*", choices=[*ROWS, []], help="rows to measure; all when none is named"
+    )
     chosen = parser.parse_args().rows or list(ROWS)
     with running() as servers:
         report: dict[str, Any] = {"machine": machine(), "settings": settings(servers), "rows": {}}
@@ -86,7 +88,9 @@ def main() -> int:
 
 
 def _print(report: dict[str, Any]) -> None:
-    print(f"\n{'row':14}{'ours':>10}{'floor':>10}{'peer':>8}{'/floor':>9}{'/peer':>8}{'p50':>8}{'p99':>8}  unit")
+    print(
+        f"\n{'row':14}{'ours':>10}{'floor':>10}{'peer':>8}{'/floor':>9}{'/peer':>8}{'p50':>8}{'p99':>8}  unit"
+    )
     for name, row in report["rows"].items():
         cells = [row.get("ours"), row.get("floor"), row.get("peer"), row.get("ratio_to_floor"),
                  row.get("ratio_to_peer"), row.get("p50_ms"), row.get("p99_ms")]  # fmt: skip

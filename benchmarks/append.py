@@ -27,7 +27,8 @@ CREATE TABLE floor_events (
     state json NOT NULL, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     correlation_id text, causation_id text, traceparent text, UNIQUE (stream_id, version));
 CREATE TABLE floor_keys (id uuid PRIMARY KEY, caller text NOT NULL, key text NOT NULL,
-    body_sha256 bytea NOT NULL, answer text NOT NULL, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp());
+    body_sha256 bytea NOT NULL, answer text NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp());
 CREATE TABLE floor_positions (source text, partition integer, position bigint NOT NULL,
     PRIMARY KEY (source, partition))
 """

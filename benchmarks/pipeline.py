@@ -9,13 +9,11 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from benchmarks.facts import produce
-from benchmarks.servers import ROOT, Servers, arrivals, ends, make_topics, process, rate
+from benchmarks.servers import Servers, arrivals, ends, make_topics, process, rate
 from libs.events.topics import CHANNELS_ORDERS, ORDERS_ORDERS
 from services.orders.app import migrate_orders
 
@@ -54,16 +52,11 @@ async def _other(servers: Servers, module: str, count: int, run: int, *flags: st
     await make_topics(servers.kafka, source, target)
     await produce(servers.kafka, source, run, count)
     since = await ends(servers.kafka, target)
-    command = [sys.executable, "-m", f"benchmarks.{module}"]
-    child = subprocess.Popen(
-        [*command, servers.kafka, servers.database, source, target, str(count), *flags], cwd=ROOT
-    )
-    try:
+    with process(
+        f"benchmarks.{module}", servers.kafka, servers.database, source, target, str(count), *flags,
+        environment={}, log=module,
+    ):  # fmt: skip
         stamps = await arrivals(servers.kafka, target, since, count, DEADLINE_SECONDS)
-        await asyncio.to_thread(child.wait, 30)
-    finally:
-        child.kill()
-        child.wait()
     return rate(stamps, count // 8)
 
 

@@ -2,14 +2,16 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -55,7 +57,8 @@ async def make_topics(kafka: str, *names: str, partitions: int = PARTITIONS) -> 
         stale = [name for name in names if name in existing]
         if stale:
             await admin.delete_topics(stale)
-            while set(stale) & set(await admin.list_topics()):
+            # Kafka tells nobody when a deletion is through.
+            while set(stale) & set(await admin.list_topics()):  # noqa: ASYNC110  # There is no event to wait for.
                 await asyncio.sleep(0.2)
         await admin.create_topics(
             [NewTopic(name, partitions, 1, topic_configs={"max.message.bytes": "1048588"}) for name in names]
@@ -134,3 +137,24 @@ def process(*arguments: str, environment: dict[str, str], log: str) -> Iterator[
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+
+
+def free_port() -> int:
+    """A free loopback port; taken at once by the process it is given to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def until_ready(port: int, path: str, seconds: float = 60.0) -> None:
+    """Return when the process answers anything but 5xx at the path."""
+    until = time.monotonic() + seconds
+    async with httpx.AsyncClient() as client:
+        while True:
+            with suppress(httpx.TransportError):
+                if (await client.get(f"http://127.0.0.1:{port}{path}")).status_code < 500:
+                    return
+            if time.monotonic() > until:
+                raise TimeoutError(f"Nothing answers on port {port}.")
+            await asyncio.sleep(0.1)

@@ -1,0 +1,75 @@
+"""A lean HTTP/1.1 client for load: keep-alive connections, prepared bytes, bounded in time and number.
+
+A full client library would cost more than the server it measures.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+Requests = Iterator[bytes]
+
+
+async def _call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> int:
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.lower().rfind(b"content-length:")
+    if length >= 0:
+        size = int(head[length + 15 : head.index(b"\r\n", length)])
+        if size:
+            await reader.readexactly(size)
+    return int(head[9:12])
+
+
+async def saturate(port: int, requests: Requests, *, connections: int, seconds: float) -> float:
+    """Accepted requests a second when every connection sends its next as soon as it has its answer."""
+    until = time.perf_counter() + seconds
+    accepted = 0
+
+    async def one() -> None:
+        nonlocal accepted
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            while time.perf_counter() < until:
+                accepted += await _call(reader, writer, next(requests)) == 200
+        finally:
+            writer.close()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(connections)))
+    return accepted / (time.perf_counter() - began)
+
+
+async def paced(
+    port: int, requests: Requests, *, per_second: float, connections: int, seconds: float
+) -> list[float]:
+    """The seconds each request took, from when it was due (so that a stall counts for all it delays)."""
+    count = int(per_second * seconds)
+    due = asyncio.Queue[float]()
+    took: list[float] = []
+    began = time.perf_counter()
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            while True:
+                at = await due.get()
+                if at < 0:
+                    return
+                status = await _call(reader, writer, next(requests))
+                assert status == 200, status
+                took.append(time.perf_counter() - at)
+        finally:
+            writer.close()
+
+    workers = [asyncio.create_task(one()) for _ in range(connections)]
+    for number in range(count):
+        at = began + number / per_second
+        pause = at - time.perf_counter()
+        if pause > 0:
+            await asyncio.sleep(pause)
+        due.put_nowait(at)
+    for _ in range(connections):
+        due.put_nowait(-1.0)
+    await asyncio.gather(*workers)
+    return sorted(took)

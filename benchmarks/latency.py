@@ -1,0 +1,246 @@
+"""Row 5, `latency`: webhook in -> event on orders.orders.v1 at 100 orders a second, on the whole system.
+
+Orders of the sandbox are placed first. Then 100 of them a second go one status further: the sandbox pushes
+it signed, channels keeps, translates and publishes it and reads the order beside, orders decides and
+appends, the relay publishes. Measured is from the receipt of the push (as channels stored it, on this
+machine's clock) to the arrival of its event at a consumer of this process.
+"""
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from benchmarks.servers import BENCH, PARTITIONS, Servers, ends, free_port, make_topics, process, until_ready
+from benchmarks.webhook import APP, KEY, SECRET
+from libs.events.topics import CHANNELS_ORDERS, ORDERS_ORDERS, TOPICS
+from libs.runtime.clock import uuid7
+from services.channels.app import migrate_channels
+from services.orders.app import migrate_orders
+
+ORDERS = int(os.environ.get("BENCH_LATENCY_ORDERS", "1500"))
+PER_SECOND = 100
+WARM_SECONDS = 2
+SELLER = "0f6e1b8e-2f5d-5c1a-9a57-3f1f0f6e1b8e"
+SHOP = "1000999001"
+
+
+async def measure(servers: Servers) -> dict[str, Any]:
+    """The row, with the time of the first push of an order (its read included) beside it."""
+    migrate_orders(servers.database)
+    migrate_channels(servers.database)
+    await make_topics(servers.kafka, *(topic.name for topic in TOPICS), partitions=PARTITIONS)
+    with psycopg.connect(servers.database, autocommit=True) as connection:
+        connection.execute("TRUNCATE orders.consumed_positions, channels.outbox")
+    ports = {name: free_port() for name in ("control", "lazada", "tokopedia", "orders", "channels")}
+    config, seed = _files(ports)
+    told = _environment(servers, ports)
+    with process("services.channels", "seed", "--file", str(seed), environment=told, log="seed") as seeding:
+        seeding.wait(60)
+    with (
+        process("deploy.sandbox", "--config", str(config), environment={}, log="sandbox"),
+        process("services.orders", "serve", environment=told, log="orders"),
+        process("services.channels", "serve", environment=told, log="channels"),
+    ):
+        await until_ready(ports["control"], "/health")
+        await until_ready(ports["orders"], "/health/ready")
+        await until_ready(ports["channels"], "/health/ready")
+        return await _drive(servers, ports["control"])
+
+
+async def _drive(servers: Servers, control: int) -> dict[str, Any]:
+    follower = Follower(servers.kafka)
+    await follower.start()
+    limits = httpx.Limits(max_connections=32, max_keepalive_connections=32)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{control}", limits=limits, timeout=30) as client:
+        orders = await _at_pace([lambda: _create(client)] * ORDERS)
+        await follower.quiet()
+        first = follower.taken()
+        await _at_pace([lambda it=order: _advance(client, it) for order in orders])
+        await follower.quiet()
+        second = follower.taken()
+    await follower.stop()
+    received = _received(servers)
+    placing = _latencies(received, first)
+    moving = _latencies(received, second)
+    return {
+        "ours": PER_SECOND,
+        "floor": None,
+        "peer": None,
+        "ratio_to_floor": None,
+        "ratio_to_peer": None,
+        "unit": "orders/s",
+        "p50_ms": _percentile(moving, 0.5),
+        "p99_ms": _percentile(moving, 0.99),
+        "measured": len(moving),
+        "orders": ORDERS,
+        "first_push_p50_ms": _percentile(placing, 0.5),
+        "first_push_p99_ms": _percentile(placing, 0.99),
+        "first_push_measured": len(placing),
+    }
+
+
+async def _create(client: httpx.AsyncClient) -> str:
+    answer = await client.post(
+        "/control/orders", json={"marketplace": "lazada", "shop": SHOP, "life": "paid", "lines": 1}
+    )
+    answer.raise_for_status()
+    order: str = answer.json()["order"]
+    return order
+
+
+async def _advance(client: httpx.AsyncClient, order: str) -> str:
+    answer = await client.post(f"/control/orders/{order}/advance")
+    answer.raise_for_status()
+    return order
+
+
+async def _at_pace(calls: list[Any]) -> list[str]:
+    began = time.perf_counter()
+    tasks = []
+    for number, call in enumerate(calls):
+        pause = began + number / PER_SECOND - time.perf_counter()
+        if pause > 0:
+            await asyncio.sleep(pause)
+        tasks.append(asyncio.create_task(call()))
+    return await asyncio.gather(*tasks)
+
+
+class Follower:
+    """Reads both topics as they grow, with the wall-clock time of each arrival."""
+
+    def __init__(self, kafka: str) -> None:
+        self._kafka = kafka
+        self._consumer: AIOKafkaConsumer = None
+        self._task: asyncio.Task[None] | None = None
+        self._facts: dict[str, list[str]] = {}
+        self._events: list[tuple[str, float]] = []
+        self._last = time.monotonic()
+
+    async def start(self) -> None:
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka, fetch_max_wait_ms=10)
+        await self._consumer.start()
+        for topic in (CHANNELS_ORDERS.name, ORDERS_ORDERS.name):
+            found = await ends(self._kafka, topic)
+            partitions = [TopicPartition(topic, partition) for partition in found]
+            self._consumer.assign([*self._consumer.assignment(), *partitions])
+            for partition in partitions:
+                self._consumer.seek(partition, found[partition.partition])
+        self._task = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        while True:
+            for partition, records in (await self._consumer.getmany(timeout_ms=100)).items():
+                at = time.time()
+                self._last = time.monotonic()
+                for record in records:
+                    headers = dict(record.headers)
+                    if partition.topic == CHANNELS_ORDERS.name:
+                        self._facts[headers["ce_id"].decode()] = json.loads(record.value)["raw"]
+                    else:
+                        self._events.append((headers.get("ce_causationid", b"").decode(), at))
+
+    async def quiet(self, seconds: float = 3.0, deadline: float = 120.0) -> None:
+        """Return when nothing has arrived for a while."""
+        until = time.monotonic() + deadline
+        while time.monotonic() - self._last < seconds and time.monotonic() < until:  # noqa: ASYNC110  # Silence has no event.
+            await asyncio.sleep(0.2)
+
+    def taken(self) -> list[tuple[str, float]]:
+        """(raw message id, arrival) of the first event of each raw message since the last call."""
+        arrived: dict[str, float] = {}
+        for cause, at in self._events:
+            for raw in self._facts.get(cause, []):
+                arrived[raw] = min(at, arrived.get(raw, at))
+        self._events.clear()
+        return list(arrived.items())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        await self._consumer.stop()
+
+
+def _received(servers: Servers) -> dict[str, float]:
+    with psycopg.connect(servers.database) as connection:
+        rows = connection.execute(
+            "SELECT id::text, extract(epoch FROM received_at)::float FROM channels.raw_messages WHERE verdict <> 'READ'"
+        ).fetchall()
+    return dict(rows)
+
+
+def _latencies(received: dict[str, float], arrived: list[tuple[str, float]]) -> list[float]:
+    found = [(received[raw], at - received[raw]) for raw, at in arrived if raw in received]
+    if not found:
+        return []
+    begin = min(at for at, _ in found) + WARM_SECONDS
+    return sorted(took for at, took in found if at >= begin)
+
+
+def _percentile(values: list[float], share: float) -> float | None:
+    return round(values[int((len(values) - 1) * share)] * 1000, 1) if values else None
+
+
+def _files(ports: dict[str, int]) -> tuple[Path, Path]:
+    """The sandbox's configuration and the seed of one Lazada shop."""
+    hook = f"http://127.0.0.1:{ports['channels']}/webhooks"
+    shop = {"site": "id", "seller_id": SHOP, "access_token": str(uuid7()), "refresh_token": str(uuid7())}
+    config = {
+        "ports": {name: ports[name] for name in ("control", "lazada", "tokopedia")},
+        "lazada": {
+            "app_key": APP, "app_secret": SECRET, "webhook_url": f"{hook}/lazada/{APP}", "shops": [shop],
+            "calls_per_second": 2_000,
+        },
+        "tokopedia": {
+            "fs_id": 15999, "client_id": "bench", "client_secret": "bench", "shops": [{"shop_id": 9301177}],
+            "webhooks": {
+                name: f"{hook}/tokopedia/bench/{topic}"
+                for name, topic in (
+                    ("notification", "order_notification"), ("status", "order_status"),
+                    ("cancellation", "order_cancellation"), ("cancel-request", "order_request_cancellation"),
+                )
+            },
+        },
+    }  # fmt: skip
+    seed = {
+        "seller": SELLER,
+        "connections": [{"channel": "lazada", "site": "id", "shop": SHOP, "name": "Bench", **_tokens(shop)}],
+    }
+    BENCH.mkdir(parents=True, exist_ok=True)
+    paths = BENCH / "sandbox.json", BENCH / "seed.json"
+    for path, content in zip(paths, (config, seed), strict=True):
+        path.write_text(json.dumps(content), encoding="utf-8")
+    return paths
+
+
+def _tokens(shop: dict[str, str]) -> dict[str, str]:
+    return {name: shop[name] for name in ("access_token", "refresh_token")}
+
+
+def _environment(servers: Servers, ports: dict[str, int]) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": servers.kafka,
+        "DATABASE_URL": servers.database,
+        "API_KEYS": "[]",
+        "ORDERS_HTTP_PORT": str(ports["orders"]),
+        "CHANNELS_HTTP_PORT": str(ports["channels"]),
+        "CHANNELS_INBOX_KEY": KEY,
+        "CHANNELS_LAZADA_APP_KEY": APP,
+        "CHANNELS_LAZADA_APP_SECRETS": SECRET,
+        "CHANNELS_LAZADA_BASE_URL": f"http://127.0.0.1:{ports['lazada']}/rest",
+        "CHANNELS_POLL_SECONDS": "60",
+        "LOG_LEVEL": "warning",
+    }
+
+
+if __name__ == "__main__":
+    from benchmarks.servers import running
+
+    with running() as servers:
+        print(json.dumps(asyncio.run(measure(servers)), indent=1))
