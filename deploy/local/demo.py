@@ -64,15 +64,16 @@ def main(orders: int = 300, seed: int = 1, per_second: float = 12.0) -> int:
 
     Raises StackError when the system cannot be started or one of its doors does not answer.
     """
-    endpoints = up.up(Layout())
+    layout = Layout()
+    endpoints = up.up(layout)
     try:
-        return asyncio.run(_demo(endpoints, Plan(orders, seed, per_second)))
+        return asyncio.run(_demo(layout, endpoints, Plan(orders, seed, per_second)))
     except KeyboardInterrupt:
         up.say("\nStopped watching; the stack is still running. `make down` stops it.")
         return 130
 
 
-async def _demo(endpoints: Mapping[str, Any], plan: Plan) -> int:
+async def _demo(layout: Layout, endpoints: Mapping[str, Any], plan: Plan) -> int:
     doors = Doors(endpoints)
     try:
         watch = await Watch.begin(doors, plan)
@@ -88,7 +89,9 @@ async def _demo(endpoints: Mapping[str, Any], plan: Plan) -> int:
         board.report(verdict, await watch.counts(verdict))
     finally:
         await doors.close()
-    _say_the_end(endpoints, verdict, evidence, time.monotonic() - watch.began)
+    _say_the_end(
+        layout, endpoints, verdict, f"{len(evidence.truth)} orders, {time.monotonic() - watch.began:.0f} s"
+    )
     return 0 if verdict.agrees else 1
 
 
@@ -273,13 +276,14 @@ async def gather(doors: Doors, run: str, start: str) -> Evidence:
     return Evidence(truth, listed, orders, stored, published, statuses)
 
 
-def _say_the_end(endpoints: Mapping[str, Any], verdict: Verdict, evidence: Evidence, seconds: float) -> None:
+def _say_the_end(layout: Layout, endpoints: Mapping[str, Any], verdict: Verdict, size: str) -> None:
     if verdict.agrees:
-        word = f"Everything agrees: {len(evidence.truth)} orders are held as the marketplaces have them."
+        up.say(f"\nEverything agrees: what is held is what is true at the marketplaces ({size}).")
     else:
-        word = f"{len(verdict.differences)} differences; the logs are in .local/stack/main/logs."
-    up.say(f"\n{word} ({seconds:.0f} s)")
-    up.say("The stack is still running. Where to look next, with the key in .local/endpoints.json as bearer:")
+        up.say(f"\n{len(verdict.differences)} differences ({size}); what the processes said: {layout.logs}")
+    up.say(
+        f"The stack is still running. Where to look next (the bearer key is in {up.endpoints_file(layout)}):"
+    )
     up.say(f"  orders    {endpoints['orders']}/v1/orders?limit=5")
     up.say(f"  events    {endpoints['orders']}/v1/events?limit=5")
     up.say(f"  metrics   {endpoints['channels']}/metrics (no key needed)")

@@ -174,6 +174,7 @@ def _judge_orders(verdict: Verdict, pairs: Sequence[tuple[Json, Json]]) -> None:
     verdict.check("lines in the state of the marketplace", lines, _each(pairs, _wrong_lines))
     verdict.check("headlines that follow from the lines", len(pairs), _each(pairs, _wrong_headline))
     verdict.check("totals and currencies", len(pairs), _each(pairs, _wrong_money))
+    verdict.check("payments that follow from the lines", len(pairs), _each(pairs, _wrong_payment))
     verdict.check("orders without doubt", len(pairs), _each(pairs, _doubts))
 
 
@@ -199,7 +200,7 @@ def held_values(order: Json) -> dict[str, set[str]]:
 def _value(part: Json) -> str:
     if part.get("cancelled"):
         return "CANCELLED"
-    return "ACCEPTED" if part.get("accepted") else str(part["fulfilment"])
+    return "ACCEPTED" if part.get("accepted") else str(part["status"])
 
 
 def _wrong_lines(truth: Json, order: Json) -> Iterable[str]:
@@ -215,6 +216,10 @@ def _wrong_lines(truth: Json, order: Json) -> Iterable[str]:
             )
     if held:
         yield f"{_called(truth)} has lines that the marketplace does not have: {', '.join(sorted(held))}."
+    for row in order["lines"]:
+        quantity = sum(part["quantity"] for part in row["parts"])
+        if quantity != row["quantity"]:
+            yield f"{_called(truth)}, line {row['line']}: {row['quantity']} ordered, its parts have {quantity}."
 
 
 def due_headlines(values: Iterable[str | None]) -> frozenset[str]:
@@ -245,6 +250,19 @@ def _wrong_money(truth: Json, order: Json) -> Iterable[str]:
         yield (
             f"{_called(truth)} costs {truth['currency']} {truth['total']} at the marketplace"
             f"{' before a line was cancelled' if partly else ''}; held: {money['currency']} {money['total']}."
+        )
+
+
+def _wrong_payment(truth: Json, order: Json) -> Iterable[str]:
+    """A finished order is paid; of a cancelled one all that was paid is to go back."""
+    due = due_headlines(expected_values(truth).values())
+    money, coverage = order["money"], order["payment"]["coverage"]
+    if due == {"COMPLETED"} and coverage != "PAID":
+        yield f"{_called(truth)} is finished and {coverage}; due is PAID."
+    if due == {"CANCELLED"} and money["refund_due"] != money["net_paid"]:
+        yield (
+            f"{_called(truth)} is cancelled with {money['net_paid']} paid; held as to go back:"
+            f" {money['refund_due']}."
         )
 
 

@@ -28,10 +28,9 @@ def truth(*statuses: str, order: str = "712345", marketplace: str = "lazada", to
 
 
 def part(value: str) -> dict[str, Any]:
-    goods = {"CANCELLED": "NOT_STARTED", "ACCEPTED": "DELIVERED"}.get(value, value)
     return {
         "quantity": 1,
-        "fulfilment": goods,
+        "status": "DELIVERED" if value == "ACCEPTED" else value,
         "cancelled": value == "CANCELLED",
         "accepted": value == "ACCEPTED",
     }
@@ -55,9 +54,11 @@ def held(
         "headline": headline,
         "flags": [],
         "lines": [
-            {"line": f"{order}{number}", "parts": [part(value)]} for number, value in enumerate(values)
+            {"line": f"{order}{number}", "quantity": 1, "parts": [part(value)]}
+            for number, value in enumerate(values)
         ],
-        "money": {"total": total, "currency": "IDR"},
+        "money": {"total": total, "currency": "IDR", "net_paid": total, "refund_due": 0},
+        "payment": {"coverage": "PAID"},
         "sequence": sequence,
         **more,
     }
@@ -151,6 +152,7 @@ def test_a_status_that_the_judge_does_not_know_is_a_difference() -> None:
 def test_a_line_in_two_states_differs_when_the_marketplace_has_one() -> None:
     order = held("DELIVERED", headline="DELIVERED")
     order["lines"][0]["parts"].append(part("IN_TRANSIT"))
+    order["lines"][0]["quantity"] = 2
     verdict = judged([truth("delivered")], [order], events("712345", 1, 2))
 
     assert any("held: DELIVERED and IN_TRANSIT" in sentence for sentence in verdict.differences)
@@ -184,6 +186,28 @@ def test_a_partly_cancelled_order_may_cost_less_and_no_other() -> None:
     assert judged(*partly, events("712345", 1, 2)).agrees
     assert judged(*whole, events("712345", 1, 2)).differences == [
         "lazada order 712345 of shop 1000999001 costs IDR 90000 at the marketplace; held: IDR 40000."
+    ]
+
+
+def test_a_finished_order_is_paid_and_a_cancelled_ones_money_goes_back() -> None:
+    finished = held("ACCEPTED", headline="COMPLETED", payment={"coverage": "UNPAID"})
+    cancelled = held("CANCELLED", headline="CANCELLED")
+
+    assert judged([truth("confirmed")], [finished], events("712345", 1, 2)).differences == [
+        "lazada order 712345 of shop 1000999001 is finished and UNPAID; due is PAID."
+    ]
+    assert judged([truth("canceled")], [cancelled], events("712345", 1, 2)).differences == [
+        "lazada order 712345 of shop 1000999001 is cancelled with 90000 paid; held as to go back: 0."
+    ]
+
+
+def test_parts_that_do_not_add_up_are_a_difference() -> None:
+    order = held("DELIVERED", headline="DELIVERED")
+    order["lines"][0]["quantity"] = 3
+    verdict = judged([truth("delivered")], [order], events("712345", 1, 2))
+
+    assert verdict.differences == [
+        "lazada order 712345 of shop 1000999001, line 7123450: 3 ordered, its parts have 1."
     ]
 
 
