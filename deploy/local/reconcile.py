@@ -219,7 +219,7 @@ def _wrong_lines(truth: Json, order: Json) -> Iterable[str]:
     for row in order["lines"]:
         quantity = sum(part["quantity"] for part in row["parts"])
         if quantity != row["quantity"]:
-            yield f"{_called(truth)}, line {row['line']}: {row['quantity']} ordered, its parts have {quantity}."
+            yield f"{_called(truth)}, line {row['line']}: {row['quantity']} ordered, {quantity} in parts."
 
 
 def due_headlines(values: Iterable[str | None]) -> frozenset[str]:

@@ -207,7 +207,7 @@ def test_parts_that_do_not_add_up_are_a_difference() -> None:
     verdict = judged([truth("delivered")], [order], events("712345", 1, 2))
 
     assert verdict.differences == [
-        "lazada order 712345 of shop 1000999001, line 7123450: 3 ordered, its parts have 1."
+        "lazada order 712345 of shop 1000999001, line 7123450: 3 ordered, 1 in parts."
     ]
 
 
