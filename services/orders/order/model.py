@@ -132,7 +132,11 @@ class Refund(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     amount: int
     at: Instant | None = None
     reference: str = ""
-    key: str = ""
+    fact: FactRef | None = None
+
+    @property
+    def key(self) -> str:
+        return "" if self.fact is None else fact_key(self.fact, self.at)
 
 
 class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

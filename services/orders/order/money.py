@@ -5,7 +5,7 @@ All amounts are minor units of the order's one currency (CV-2).
 
 from collections.abc import Mapping
 
-from services.orders.order.events import Instant, Method
+from services.orders.order.events import Instant, Method, OrderPlaced
 from services.orders.order.model import Coverage, Fulfilment, Order, Part, Receipt, Status
 
 
@@ -29,6 +29,15 @@ def components(order: Order, quantities: Mapping[str, int]) -> int:
     )
     fees = order.shipping_fee + order.insurance_fee + order.other_fees
     return goods - min(order.discount, goods) + fees
+
+
+def total_of(placed: OrderPlaced) -> int:
+    """What the figures of a placement add up to, for a channel that states no total."""
+    goods = sum(
+        line_amount(line.unit_price, line.discount, line.quantity, line.quantity) for line in placed.lines
+    )
+    fees = placed.shipping_fee + placed.insurance_fee + placed.other_fees
+    return goods - min(placed.discount, goods) + fees
 
 
 def difference(order: Order) -> int:
