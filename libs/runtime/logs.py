@@ -115,7 +115,7 @@ def fault_text(fault: BaseException) -> str:
         if fault.sqlstate is None:
             return str(fault)[:500] if isinstance(fault, psycopg.OperationalError) else ""
         diag = fault.diag
-        named = [diag.sqlstate, diag.schema_name, diag.table_name, diag.column_name, diag.constraint_name]
+        named = [fault.sqlstate, diag.schema_name, diag.table_name, diag.column_name, diag.constraint_name]
         return " ".join(part for part in named if part)
     if isinstance(fault, ValidationError):
         errors = fault.errors(include_url=False, include_input=False, include_context=False)
