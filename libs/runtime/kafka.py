@@ -5,8 +5,8 @@ Sources of the settings: aiokafka 0.14 and FastStream 0.7.8, tried on Kafka 4.3.
 
 import asyncio
 import ssl
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
@@ -208,6 +208,14 @@ class Publisher:
             await asyncio.wait_for(producer._sender.close(), 2)  # noqa: SLF001  # No public way ends the sender's loop.
         with suppress(Exception):
             await asyncio.wait_for(producer.client.close(), 2)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """Publish within the block; the producer is closed at its end."""
+        try:
+            yield
+        finally:
+            await self.stop()
 
     async def stop(self) -> None:
         """Close the producer; everything published has been acknowledged already."""

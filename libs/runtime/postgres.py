@@ -171,6 +171,15 @@ class Bell:
                 await self._task
             self._task = None
 
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Listen for the block's duration."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
+
     async def _listen(self) -> None:
         while True:
             try:

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
-from libs.runtime.parking import Mirror
 
 from libs.events.topics import CHANNELS_ORDERS
 from libs.runtime.asgi import Status, make_api
 from libs.runtime.auth import ApiKeys
 from libs.runtime.consumption import BatchConsumer
 from libs.runtime.kafka import KafkaSettings, Publisher, make_broker
+from libs.runtime.parking import MIRROR_NAME, MirrorSource, channel_of
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
-from libs.runtime.relay import Relay
+from libs.runtime.relay import Relay, Source
 from libs.runtime.serving import Process
 from services.orders.api import routes
 from services.orders.consumer import FactsHandler
@@ -46,9 +46,7 @@ def compose(settings: OrdersSettings, kafka: KafkaSettings, role: str) -> Callab
         if role in {"serve", "relay"}:
             _add_relays(process, pool, settings, kafka)
         if role in {"serve", "projector"}:
-            bell = Bell(settings.dsn, EVENTS_CHANNEL)
-            process.step("projector bell", bell.start)
-            process.task("projector", Projector(pool, settings.dsn, bell).run)
+            _add_projector(process, pool, settings)
         process.http(_api(process, pool, settings, consumer), settings.http_host, settings.http_port)
 
     return of_role
@@ -66,23 +64,37 @@ def _add_consumer(
     return consumer
 
 
-def _add_relays(process: Process, pool: AsyncPool, settings: OrdersSettings, kafka: KafkaSettings) -> None:
+def _add_projector(process: Process, pool: AsyncPool, settings: OrdersSettings) -> None:
     bell = Bell(settings.dsn, EVENTS_CHANNEL)
-    process.step("relay bell", bell.start)
-    for name, source, wake in (
-        ("events", StoreSource(pool), bell),
-        ("parked-mirror", Mirror(pool, SERVICE), Bell(settings.dsn, "orders_parked", fallback_seconds=2.0)),
-    ):
-        relay = Relay(
-            service=SERVICE,
-            name=name,
-            dsn=settings.dsn,
-            source=source,
-            publisher=Publisher(kafka, client_id=f"orders-relay-{name}"),
-            bell=wake,
-        )
-        process.task(f"relay {name}", relay.run)
-        process.health.ready(f"relay {name}", lambda it=relay: it.last_fault or None)
+    projector = Projector(pool, settings.dsn, bell)
+    process.resource("projector bell", bell.listening)
+    process.task("projector", projector.run)
+    process.health.ready("projector", lambda: projector.last_fault or None)
+
+
+def _add_relays(process: Process, pool: AsyncPool, settings: OrdersSettings, kafka: KafkaSettings) -> None:
+    _add_relay(
+        process,
+        "events",
+        StoreSource(pool),
+        Bell(settings.dsn, EVENTS_CHANNEL),
+        settings=settings,
+        kafka=kafka,
+    )
+    mirror_bell = Bell(settings.dsn, channel_of(SERVICE), fallback_seconds=2.0)
+    _add_relay(process, MIRROR_NAME, MirrorSource(pool, SERVICE), mirror_bell, settings=settings, kafka=kafka)
+
+
+def _add_relay(
+    process: Process, name: str, source: Source, bell: Bell, *, settings: OrdersSettings, kafka: KafkaSettings
+) -> None:
+    publisher = Publisher(kafka, client_id=f"orders-relay-{name}")
+    relay = Relay(service=SERVICE, name=name, dsn=settings.dsn, source=source, publisher=publisher, bell=bell)
+
+    process.resource(f"relay {name} bell", bell.listening)
+    process.resource(f"relay {name} publisher", publisher.lent)
+    process.task(f"relay {name}", relay.run)
+    process.health.ready(f"relay {name}", lambda: relay.last_fault or None)
 
 
 def _api(

@@ -11,12 +11,12 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from libs.runtime.parking import fingerprint
 
 from libs.events.envelope import FACT_BYTES_MAX
 from libs.runtime.consumption import Outcomes, reason_of
 from libs.runtime.errors import Fenced, Malformed, Transient
 from libs.runtime.metrics import PARKED
+from libs.runtime.parking import fingerprint
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record, frame_headers, unframe_headers
 from services.orders.metrics import APPEND_CONFLICTS, FACTS, WAITING_ADDED
@@ -174,7 +174,7 @@ class FactsHandler:
             cursor = await connection.execute(
                 "SELECT partition, position FROM orders.consumed_positions WHERE source = %s", [source]
             )
-            positions = dict(await cursor.fetchall())
+            positions: dict[int, int] = dict(await cursor.fetchall())
             cursor = await connection.execute(
                 "SELECT count(*) FROM orders.parked WHERE source = %s AND reason <> 'BEHIND'", [source]
             )
@@ -207,6 +207,30 @@ class FactsHandler:
             raise Transient("The parked records of this key moved.")
         self._remember(batch)
 
+    async def release(self, record: Record, row_id: int) -> str:
+        """Judge a parked record afresh and remove its row in the same append; how it ended.
+
+        `gone` when the row had been removed already and nothing was written. Raises what the record
+        fails with, Transient when nothing is known.
+        """
+        for _ in range(PREPARATIONS_MAX):
+            try:
+                incoming = read_fact(record)
+            except Skipped:
+                batch, outcome = _Batch({}), "skipped"
+            else:
+                batch = await self._load(record.source, [incoming], set())
+                outcome = _judge_released(batch, incoming)
+            batch.request.remove_parked.append(row_id)
+            if await self._append(batch):
+                self._remember(batch)
+                return outcome
+            async with transient_faults(), self._pool.connection() as connection:
+                cursor = await connection.execute("SELECT FROM orders.parked WHERE id = %s", [row_id])
+                if await cursor.fetchone() is None:
+                    return "gone"
+        raise Transient("The order moved each time its parked record was judged.")
+
     async def prepare(self, records: Sequence[Record]) -> _Batch:
         """Judge the records in order without any effect."""
         incoming: list[Incoming | Record] = []
@@ -221,13 +245,13 @@ class FactsHandler:
         batch = await self._load(records[0].source, facts, {record.key for record in records})
         for index, each in enumerate(incoming):
             record = each.record if isinstance(each, Incoming) else each
-            fault = faults.get(index)
-            if isinstance(fault, Skipped):
+            known = faults.get(index)
+            if isinstance(known, Skipped):
                 batch.outcomes.count("skipped")
             elif record.key in batch.parked_keys:
                 _park_behind(batch, record)
-            elif fault is not None:
-                _park(batch, record, fault)
+            elif known is not None:
+                _park(batch, record, known)
             elif isinstance(each, Incoming):
                 judge_incoming(batch, each)
         _keep_waiting(batch)
@@ -309,6 +333,20 @@ def judge_incoming(batch: _Batch, incoming: Incoming) -> None:
     batch.outcomes.count("handled")
     if judged and not placed_before:
         _judge_waiting(batch, order_id, key)
+
+
+def _judge_released(batch: _Batch, incoming: Incoming) -> str:
+    """Judge a record that was parked; unlike a fresh one, it raises when it fails again."""
+    order_id = order_id_of(incoming.fact.connection, incoming.fact.order)
+    placed_before = order_id in batch.states
+    try:
+        judged = _judge(batch, order_id, incoming)
+    except NotPlacedYet:
+        batch.request.waiting.append(row_of_record(incoming.record))
+        return "waiting"
+    if judged and not placed_before:
+        _judge_waiting(batch, order_id, incoming.record.key)
+    return "handled"
 
 
 def _judge(batch: _Batch, order_id: UUID, incoming: Incoming) -> bool:

@@ -1,7 +1,7 @@
 """The read model of orders: the list as a projection, one order folded from its own stream."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -16,7 +16,12 @@ from services.orders.store import is_order_event, load
 FOLLOWER: Final = "order_views.v1"
 _STATE = msgspec.json.Decoder(Order)
 
-Mark = tuple[str, str]
+
+class Mark(NamedTuple):
+    """Where a page of the list ends: the placement time and the id of its last order."""
+
+    placed_at: str
+    order_id: str
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -111,7 +116,7 @@ class OrderViews:
                 values[name] = value
         if after is not None:
             conditions.append("(placed_at, order_id) < (%(at)s::timestamptz, %(id)s::uuid)")
-            values |= {"at": after[0], "id": after[1]}
+            values |= {"at": after.placed_at, "id": after.order_id}
         statement = (
             "SELECT order_id, placed_at, position, state FROM orders.order_views_v1 WHERE "
             + " AND ".join(conditions)
@@ -121,7 +126,10 @@ class OrderViews:
             cursor = await connection.execute(statement.encode(), values)
             rows = await cursor.fetchall()
         return [
-            ((placed_at.isoformat(), str(order_id)), order_object(order_id, _STATE.decode(state), position))
+            (
+                Mark(placed_at.isoformat(), str(order_id)),
+                order_object(order_id, _STATE.decode(state), position),
+            )
             for order_id, placed_at, position, state in rows
         ]
 

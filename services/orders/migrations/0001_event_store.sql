@@ -206,3 +206,5 @@ GRANT EXECUTE ON FUNCTION {schema}.append TO {role};
 GRANT SELECT ON {schema}.events, {schema}.command_keys, {schema}.timers, {schema}.read_requests TO {role};
 -- Consumed positions, parked and waiting records of orders change in an append only.
 REVOKE INSERT, UPDATE, DELETE ON {schema}.consumed_positions, {schema}.parked, {schema}.waiting FROM {role};
+-- A redrive that fails again writes down why.
+GRANT UPDATE (attempts, reason, fingerprint, detail) ON {schema}.parked TO {role};
