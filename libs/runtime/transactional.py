@@ -23,8 +23,10 @@ from libs.runtime.consumption import BatchHandler, Outcomes, reason_of
 from libs.runtime.errors import Fenced, Malformed, Permanent, Transient
 from libs.runtime.kafka import KafkaSettings
 from libs.runtime.metrics import PARKED
+from libs.runtime.parking import BEHIND, Parked
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record
+from libs.runtime.redrive import GONE, FailuresNoted
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +42,6 @@ PARKED_MAX = 1_000
 LAG_SECONDS_MAX = 5.0
 
 GAP = "SEQUENCE_GAP"
-BEHIND = "BEHIND"
 
 Decode = Callable[[bytes], Any]
 
@@ -222,8 +223,8 @@ def _gap(sequence: int, last: int) -> Permanent:
     return Permanent(GAP, f"Sequence {sequence} came after {last}; what is between them is missing.")
 
 
-class TransactionalHandler:
-    """Applies the records of one topic's orders to a service's tables; a BatchHandler of libs.runtime.
+class TransactionalHandler(FailuresNoted):
+    """Applies the records of one topic's orders to a service's tables: a BatchHandler and a Releaser.
 
     One transaction per batch: it locks the partitions' positions and checks that nobody has moved them
     (Fenced otherwise), drops what was applied before, parks what cannot be applied and what is behind it,
@@ -242,8 +243,8 @@ class TransactionalHandler:
         body_bytes_max: int = BODY_BYTES_MAX,
         parked_max: int = PARKED_MAX,
     ) -> None:
-        self._pool = pool
-        self._schema = schema
+        self.pool = pool
+        self.schema = schema
         self._types = types
         self._apply = apply
         self._prefix = prefix
@@ -251,16 +252,14 @@ class TransactionalHandler:
         self._parked_max = parked_max
 
     async def load_positions(self, source: str) -> dict[int, int]:
-        async with transient_faults(), self._pool.connection() as connection:
+        async with transient_faults(), self.pool.connection() as connection:
             cursor = await connection.execute(
                 self._sql("SELECT partition, position FROM {}.consumed_positions WHERE source = %s"), [source]
             )
             return dict(await cursor.fetchall())
 
     async def parked_too_much(self, source: str) -> bool:
-        async with transient_faults(), self._pool.connection() as connection:
-            faults = await parking.open_faults(connection, self._schema, source)
-        return faults >= self._parked_max
+        return await parking.open_faults(self.pool, self.schema, source) >= self._parked_max
 
     async def handle(self, records: Sequence[Record], stored: Mapping[int, int]) -> Outcomes:
         readings = [self._read(record) for record in records]
@@ -268,7 +267,7 @@ class TransactionalHandler:
             await self._take_positions(connection, records, stored)
             batch = await self._sort(connection, records[0].source, readings)
             await self._have_effect(connection, batch)
-        self._count_parked(batch)
+        self._tell_parked(batch)
         return batch.outcomes
 
     async def park(self, record: Record, stored: Mapping[int, int], fault: Exception) -> None:
@@ -277,19 +276,22 @@ class TransactionalHandler:
             batch = _Batch({}, await self._heads(connection, record.source, {record.key}))
             batch.park(record, fault if record.key not in batch.heads else None)
             await self._have_effect(connection, batch)
-        self._count_parked(batch)
+        self._tell_parked(batch)
 
-    async def release(self, connection: psycopg.AsyncConnection, record: Record) -> str:
-        """Apply one parked record within the caller's transaction, whatever else of its key is parked.
+    async def release(self, row: Parked) -> str:
+        """Apply one parked record and remove its row, in one transaction; the caller holds the key's lock.
 
-        Gives how it ended: handled, skipped or duplicate. Raises what keeps it from being applied (Malformed,
-        SEQUENCE_GAP, or any fault of `apply`); then the caller must roll back.
+        Gives handled, skipped, duplicate, or GONE when the row was gone. Raises what keeps the record from
+        being applied (Malformed, SEQUENCE_GAP, any fault of `apply`); then nothing has changed.
         """
-        batch = _Batch(await self._sequences(connection, {record.key}), {})
-        batch.take(self._read(record))
-        for _, reason, fault in batch.to_park:
-            raise fault or Permanent(reason, "The record is behind another.")
-        await self._have_effect(connection, batch)
+        async with self._transaction() as connection:
+            if not await parking.remove(connection, self.schema, row.id):
+                return GONE
+            batch = _Batch(await self._sequences(connection, {row.key}), {})
+            batch.take(self._read(row.record()))
+            for _, reason, fault in batch.to_park:
+                raise fault or Permanent(reason, "The record is behind another.")
+            await self._have_effect(connection, batch)
         return next(iter(batch.outcomes))
 
     def _read(self, record: Record) -> Reading:
@@ -299,7 +301,7 @@ class TransactionalHandler:
     async def _transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
         async with transient_faults():
             try:
-                async with self._pool.connection() as connection, connection.transaction():
+                async with self.pool.connection() as connection, connection.transaction():
                     yield connection
             except psycopg.errors.ProgramLimitExceeded as fault:
                 # psycopg calls it operational, but the same values would meet it for ever.
@@ -363,7 +365,7 @@ class TransactionalHandler:
         self, connection: psycopg.AsyncConnection, source: str, keys: set[str]
     ) -> dict[str, str]:
         """Why the first parked record of each key is parked; keys of which none is are left out."""
-        parked = await parking.parked_keys(connection, self._schema, source, keys)
+        parked = await parking.parked_keys(connection, self.schema, source, keys)
         if not parked:
             return {}
         cursor = await connection.execute(
@@ -383,8 +385,8 @@ class TransactionalHandler:
         return dict(await cursor.fetchall())
 
     async def _have_effect(self, connection: psycopg.AsyncConnection, batch: _Batch) -> None:
-        for record, reason, fault in batch.to_park:
-            await parking.park(connection, self._schema, record, reason=reason, fault=fault)
+        rows = [parking.parked_row(record, reason, fault) for record, reason, fault in batch.to_park]
+        await parking.park_rows(connection, self.schema, rows)
         if batch.moved:
             moved = sorted(batch.moved)
             await connection.execute(
@@ -398,21 +400,21 @@ class TransactionalHandler:
         if batch.events:
             await self._apply(connection, batch.events)
 
-    def _count_parked(self, batch: _Batch) -> None:
+    def _tell_parked(self, batch: _Batch) -> None:
         for record, reason, fault in batch.to_park:
-            PARKED.labels(self._schema, reason).inc()
-            if fault is not None:
+            PARKED.labels(self.schema, reason).inc()
+            if reason != BEHIND:
                 log.warning(
                     "event_parked",
                     source=record.source,
                     partition=record.partition,
                     offset=record.offset,
                     reason=reason,
-                    fault=str(fault) if isinstance(fault, Permanent) else type(fault).__name__,
+                    fault=None if fault is None else parking.detail_of(fault),
                 )
 
     def _sql(self, query: str) -> sql.Composed:
-        return sql.SQL(query).format(sql.Identifier(self._schema))
+        return sql.SQL(query).format(sql.Identifier(self.schema))
 
 
 class TopicLag:

@@ -60,13 +60,14 @@ class Message(Struct, frozen=True, kw_only=True, gc=False):
     values: dict[str, str]
 
 
-def message_of(event_name: str, order: Order | None) -> Message | None:
+def message_of(event_name: str, order: Order | None, *, implied: bool = False) -> Message | None:
     """The message that an event becomes, or silence.
 
-    An order whose placement is not known belongs to nobody that could be told: silence as well.
+    A step that was only concluded from later news (MK-7) is silence: that news speaks for itself. So is an
+    order whose placement is not known: it belongs to nobody that could be told.
     """
     kind = TOLD.get(event_name)
-    if kind is None or order is None:
+    if kind is None or order is None or implied:
         return None
     return Message(
         recipient=order.seller,

@@ -19,6 +19,7 @@ CREATE TABLE {schema}.orders (
 -- The ledger: one row per event, recipient and medium, whatever is repeated (P2).
 CREATE TABLE {schema}.deliveries (
     number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id          uuid        NOT NULL UNIQUE, -- derived from event, recipient and medium
     event_id    text        NOT NULL,
     recipient   text        NOT NULL, -- the seller's id
     medium      text        NOT NULL, -- DEFAULT: the one that the recipient prefers when it is sent
@@ -26,7 +27,7 @@ CREATE TABLE {schema}.deliveries (
     event       text        NOT NULL, -- the name of the event
     kind        text        NOT NULL,
     text        text        NOT NULL, -- the id of the sentence (messages.py)
-    values      json        NOT NULL, -- what the sentence names
+    "values"    json        NOT NULL, -- what the sentence names
     state       text        NOT NULL DEFAULT 'DUE' CHECK (state IN ('DUE')), -- nothing sends yet
     happened_at timestamptz NOT NULL,
     written_at  timestamptz NOT NULL DEFAULT clock_timestamp(),

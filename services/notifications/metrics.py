@@ -1,0 +1,5 @@
+"""The metrics of notifications, each with its meaning."""
+
+from prometheus_client import Counter
+
+DELIVERIES = Counter("notifications_deliveries_total", "Deliveries written to the ledger, by kind.", ["kind"])
