@@ -181,7 +181,7 @@ class ExpectedFees(Wire):
 class Fact(PublicEvent):
     """What every fact states: whose order, which part of it, since when, and from which reading."""
 
-    service: ClassVar[str] = "channels"
+    publisher: ClassVar[str] = "channels"
 
     type: str
     """The name of the fact."""

@@ -55,10 +55,10 @@ class Stated(Wire):
 class PublicEvent(Wire):
     """One event of the contract; its class name is its name, its docstring its meaning."""
 
-    service: ClassVar[str]
+    publisher: ClassVar[str]
     major: ClassVar[int] = 1
 
     @classmethod
     def ce_type(cls) -> str:
         """The CloudEvents type under which this event travels."""
-        return type_name(cls.service, cls.__name__, cls.major)
+        return type_name(cls.publisher, cls.__name__, cls.major)

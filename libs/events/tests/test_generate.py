@@ -20,7 +20,7 @@ class Detail(Stated):
 class Tried(PublicEvent):
     """An event made up for the test."""
 
-    service = "tries"
+    publisher = "tries"
 
     name: str
     at: Instant | None

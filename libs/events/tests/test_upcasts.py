@@ -13,7 +13,7 @@ from libs.events.wire import PublicEvent
 class ParcelWeighed(PublicEvent):
     """A made-up event in its third version."""
 
-    service = "tries"
+    publisher = "tries"
     major = 3
 
     grams: int
