@@ -76,6 +76,7 @@ class Process:
         self.health = health or Health(service)
         self.exit_code = 0
         self.port: int | None = None
+        self.listening = asyncio.Event()
         self.started = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks_stop = asyncio.Event()
@@ -177,6 +178,7 @@ class Process:
         up = asyncio.create_task(self._server.up.wait())
         await asyncio.wait([up, self._server_task], return_when=asyncio.FIRST_COMPLETED)
         up.cancel()
+        self.listening.set()
         log.info("listening", host=host, port=self.port)
 
     async def _keep_resources(self) -> None:
