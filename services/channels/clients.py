@@ -7,6 +7,8 @@ MarketFault
 +-- Refused          the same call will always meet it: parked
 """
 
+import importlib.util
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -21,6 +23,11 @@ from services.channels.metrics import CALL_SECONDS, CALLS
 from services.channels.publishing import Shop
 
 log = structlog.get_logger(__name__)
+
+# httpcore asks sniffio at every lock which loop it runs on. Where that is not installed, each question
+# searches the whole path anew: a third of a call's cost, measured. Known to be absent, it is not searched for.
+if importlib.util.find_spec("sniffio") is None:
+    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # None marks a module as absent.
 
 # A page of 100 orders stays below 2 MiB; more than this is no answer of theirs.
 ANSWER_BYTES_MAX = 16 * 1024 * 1024

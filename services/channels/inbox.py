@@ -193,12 +193,7 @@ class Inbox:
             records = [each for judged in batch for each in records_of(judged, uuid7)]
             await self._store.write_facts(unit, records)
             await reads.request(
-                unit,
-                [
-                    (judged.shop.id, judged.order)
-                    for judged in batch
-                    if judged.read and judged.shop is not None and judged.order is not None
-                ],
+                unit, _to_read(batch, confirming=False), confirming=_to_read(batch, confirming=True)
             )
             await self._store.conclude(unit, [_outcome(judged) for judged in batch])
         for judged in batch:
@@ -289,6 +284,18 @@ class Inbox:
         removed = await self._store.prune(raw_days=RAW_DAYS, unknown_days=UNKNOWN_SHOP_DAYS)
         if removed:
             log.info("raw_messages_pruned", rows=removed)
+
+
+def _to_read(batch: Sequence[Judged], *, confirming: bool) -> list[tuple[UUID, str]]:
+    """The orders to read: to confirm what is published already, or to learn what a notice only hints at."""
+    return [
+        (judged.shop.id, judged.order)
+        for judged in batch
+        if judged.read
+        and judged.shop is not None
+        and judged.order is not None
+        and bool(judged.elements) is confirming
+    ]
 
 
 def _outcome(judged: Judged) -> Outcome:

@@ -22,6 +22,8 @@ UNKNOWN_STATUS = "UnknownStatusReported"
 # A time further ahead of the receipt than this is not believed (IN-10).
 CLOCK_AHEAD_MAX = timedelta(minutes=10)
 
+HASH_BYTES = 16
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -64,9 +66,14 @@ def first_seen_key(element: Element) -> str:
     return f"{scope}|{element['type']}|{element['source_status']}|{element['occurrence']}"
 
 
-def facts_hash(elements: Sequence[Element]) -> bytes:
-    """Equal for two readings that state the same; order within an object does not count."""
-    return hashlib.sha256(msgspec.json.encode(list(elements), order="sorted")).digest()
+def fact_hash(element: Element) -> bytes:
+    """16 bytes, equal for two facts that state the same; the order of keys does not count."""
+    return hashlib.blake2b(msgspec.json.encode(element, order="sorted"), digest_size=HASH_BYTES).digest()
+
+
+def split_hashes(joined: bytes) -> set[bytes]:
+    """The hashes that were kept one after the other."""
+    return {joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)}
 
 
 def record(

@@ -1,7 +1,7 @@
 """Reads orders from the marketplaces and publishes what they state now.
 
 A request is claimed for a while, read, and removed in the transaction that writes its facts; a reader that
-dies leaves its claims to others (P1). A reading that shows what the last one showed publishes nothing: that
+dies leaves its claims to others (P1). What the last reading showed just so is not published again: that
 saves work, correctness never rests on it (IN-05).
 """
 
@@ -26,11 +26,12 @@ from services.channels.metrics import CLOCK_SUSPECTS, FACTS, READS, UNKNOWN_STAT
 from services.channels.publishing import (
     UNKNOWN_STATUS,
     Shop,
-    facts_hash,
+    fact_hash,
     facts_of,
     first_seen_key,
     in_time,
     record,
+    split_hashes,
 )
 from services.channels.reads import Claim, Reads, Shown
 from services.channels.shops import Shops
@@ -60,7 +61,24 @@ class Stated(msgspec.Struct, frozen=True):
     claim: Claim
     reading: Reading
     elements: Sequence[Element]
-    hash: bytes
+    hashes: Sequence[bytes]  # Of each element.
+
+    def beside(self, known: bytes) -> Sequence[Element]:
+        """The elements that the last reading did not state just so."""
+        held = split_hashes(known)
+        return [each for each, hashed in zip(self.elements, self.hashes, strict=True) if hashed not in held]
+
+
+class News(msgspec.Struct, frozen=True):
+    """What a reading states that the last one did not; `raw_id` is the message that is to hold it."""
+
+    stated: Stated
+    raw_id: UUID
+    elements: Sequence[Element]
+
+    @property
+    def order(self) -> str:
+        return self.stated.claim.order
 
 
 class Reader:
@@ -186,45 +204,41 @@ class Reader:
     ) -> list[tuple[Claim, MarketFault]]:
         """Write what is new of these readings, in one transaction; what could not be written comes back."""
         moved = [each for each in stated if each.reading.shop not in {None, shop.shop}]
-        here = [each for each in stated if each not in moved]
-        failed: list[tuple[Claim, MarketFault]] = []
-        counts: dict[str, int] = {}
+        here = [each for each in stated if each.reading.shop in {None, shop.shop}]
         async with self._store.transaction() as unit:
             if moved:
                 await self._move(unit, shop, moved)
-                counts["moved"] = len(moved)
             known = await reads.last(unit, [each.claim for each in here])
             news = [
-                each for each in here if known.get((each.claim.connection, each.claim.order)) != each.hash
+                News(each, uuid7(), each.beside(known.get((shop.id, each.claim.order), b""))) for each in here
             ]
-            raw_ids = {each.claim.order: uuid7() for each in here}
-            records, failed = await self._records(unit, shop, news, raw_ids, at)
+            records, failed = await self._records(unit, shop, news, at)
             lost = {claim.order for claim, _ in failed}
-            done = [each for each in here if each.claim.order not in lost]
-            ours = await reads.finish(unit, [each.claim for each in done]) if done else set()
-            done = [each for each in done if (each.claim.connection, each.claim.order) in ours]
-            fresh = [each for each in done if each in news]
-            await self._store.write_facts(unit, [one for each in fresh for one in records[each.claim.order]])
-            if fresh:
-                await self._store.keep_readings(
-                    unit, [self._kept(shop, each, raw_ids[each.claim.order], at) for each in fresh]
-                )
-            if done:
-                await reads.remember(unit, [_shown(each, raw_ids[each.claim.order], at) for each in done])
-        counts |= {"published": len(fresh), "unchanged": len(done) - len(fresh)}
-        for result, number in counts.items():
+            news = [each for each in news if each.order not in lost]
+            ours = await reads.finish(unit, [each.stated.claim for each in news])
+            news = [each for each in news if (shop.id, each.order) in ours]
+            fresh = [each for each in news if each.elements]
+            facts = [one for each in fresh for one in records[each.order]]
+            await self._store.write_facts(unit, facts)
+            await self._store.keep_readings(unit, [self._kept(shop, each, at) for each in fresh])
+            await reads.remember(unit, [_shown(each, at) for each in news])
+        for result, number in (
+            ("moved", len(moved)),
+            ("published", len(fresh)),
+            ("unchanged", len(news) - len(fresh)),
+        ):
             READS.labels(shop.channel, result).inc(number)
-        FACTS.labels(shop.channel, "read").inc(sum(len(records[each.claim.order]) for each in fresh))
+        FACTS.labels(shop.channel, "read").inc(len(facts))
         if fresh:
             self._on_published()
         return failed
 
     async def _records(
-        self, unit: Connection, shop: Shop, news: Sequence[Stated], raw_ids: Mapping[str, UUID], at: datetime
+        self, unit: Connection, shop: Shop, news: Sequence[News], at: datetime
     ) -> tuple[dict[str, list[Outgoing]], list[tuple[Claim, MarketFault]]]:
         """Each order's records; a fact without a source time has that of the first reading of it (IN-10)."""
         untimed = [
-            (each.claim.connection, each.claim.order, first_seen_key(element))
+            (shop.id, each.order, first_seen_key(element))
             for each in news
             for element in each.elements
             if element["occurred_at"] is None
@@ -233,39 +247,21 @@ class Reader:
         records: dict[str, list[Outgoing]] = {}
         failed: list[tuple[Claim, MarketFault]] = []
         for each in news:
-            made: list[Outgoing] = []
             try:
-                for stated in each.elements:
-                    element = self._timed(each.claim, stated, seen, at)
-                    made.append(
-                        record(
-                            element,
-                            shop,
-                            event_id=uuid7(),
-                            raw=[raw_ids[each.claim.order]],
-                            at=at,
-                            read_at=at,
-                        )
+                records[each.order] = [
+                    record(
+                        _timed(element, shop.id, seen, at),
+                        shop,
+                        event_id=uuid7(),
+                        raw=[each.raw_id],
+                        at=at,
+                        read_at=at,
                     )
+                    for element in each.elements
+                ]
             except Permanent as fault:
-                failed.append((each.claim, Refused(fault.reason)))
-                continue
-            records[each.claim.order] = made
+                failed.append((each.stated.claim, Refused(fault.reason)))
         return records, failed
-
-    @staticmethod
-    def _timed(
-        claim: Claim, stated: Element, seen: Mapping[tuple[UUID, str, str], datetime], at: datetime
-    ) -> Element:
-        if stated["type"] == UNKNOWN_STATUS:
-            UNKNOWN_STATUSES.labels(stated["channel"]).inc()
-        if stated["occurred_at"] is None:
-            first = seen[claim.connection, claim.order, first_seen_key(stated)]
-            return stated | {"occurred_at": wire_time(first), "approximate": True}
-        element = in_time(stated, at)
-        if element is not stated:
-            CLOCK_SUSPECTS.labels(stated["channel"]).inc()
-        return element
 
     async def _move(self, unit: Connection, shop: Shop, moved: Sequence[Stated]) -> None:
         """Ask for orders under the shop whose they are: a notice without a shop had been given to any."""
@@ -281,11 +277,15 @@ class Reader:
                 wanted.append((owner.id, each.claim.order))
         await reads.request(unit, wanted)
 
-    def _kept(self, shop: Shop, stated: Stated, raw_id: UUID, at: datetime) -> tuple[Kept, UUID, str]:
-        body = stated.reading.body if len(stated.reading.body) <= READING_BYTES_MAX else b""
-        content = seal_content(self._store.seal, raw_id, {}, body)
-        kept = Kept(raw_id, at, f"{shop.channel}.{stated.reading.kind}", shop.shop, READ, content)
-        return kept, shop.id, stated.claim.order
+    def _kept(self, shop: Shop, news: News, at: datetime) -> tuple[Kept, UUID, str]:
+        reading = news.stated.reading
+        body = reading.body if len(reading.body) <= READING_BYTES_MAX else b""
+        content = seal_content(self._store.seal, news.raw_id, {}, body)
+        return (
+            Kept(news.raw_id, at, f"{shop.channel}.{reading.kind}", shop.shop, READ, content),
+            shop.id,
+            news.order,
+        )
 
     async def _fail(self, shop: Shop, failed: Sequence[tuple[Claim, MarketFault]]) -> None:
         """Give orders that were not read back for later, or park them after their last attempt."""
@@ -318,9 +318,24 @@ def _stated(claim: Claim, reading: Reading, shop: Shop) -> Stated:
     for element in elements:
         if element["order"] != claim.order:
             raise Malformed("OTHER_ORDER", "order", "The answer is about another order than was asked for.")
-    return Stated(claim, reading, elements, facts_hash(elements))
+    return Stated(claim, reading, elements, [fact_hash(element) for element in elements])
 
 
-def _shown(stated: Stated, raw_id: UUID, at: datetime) -> Shown:
-    reading = stated.reading
-    return Shown(stated.claim, stated.hash, reading.mark, reading.final, raw_id, at)
+def _timed(
+    stated: Element, shop: UUID, seen: Mapping[tuple[UUID, str, str], datetime], at: datetime
+) -> Element:
+    if stated["type"] == UNKNOWN_STATUS:
+        UNKNOWN_STATUSES.labels(stated["channel"]).inc()
+    if stated["occurred_at"] is None:
+        first = seen[shop, stated["order"], first_seen_key(stated)]
+        return stated | {"occurred_at": wire_time(first), "approximate": True}
+    element = in_time(stated, at)
+    if element is not stated:
+        CLOCK_SUSPECTS.labels(stated["channel"]).inc()
+    return element
+
+
+def _shown(news: News, at: datetime) -> Shown:
+    reading = news.stated.reading
+    hashes = b"".join(news.stated.hashes)
+    return Shown(news.stated.claim, hashes, reading.mark, reading.final, news.raw_id, at)

@@ -15,6 +15,9 @@ READS_BELL = "channels_reads"
 # How long a claim lasts; a reader that dies leaves its orders to others after it. A reading is given up
 # sooner (reader.READING_SECONDS_MAX), so no claim ends under a reader that is alive.
 CLAIM_SECONDS = 30
+# Lazada pushes each line by itself and dates a record to the second: after more than one, the pushes of all
+# lines have come, and a reading can be told from a later state.
+CONFIRM_SECONDS = 1.5
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -31,7 +34,7 @@ class Shown(msgspec.Struct, frozen=True, gc=False):
     """What one reading of an order showed; `raw` is the message that holds it."""
 
     claim: Claim
-    facts_hash: bytes
+    facts_hashes: bytes
     mark: str | None
     final: bool
     raw: UUID
@@ -48,25 +51,43 @@ class Cursor(msgspec.Struct, frozen=True, gc=False):
 
 
 async def request(
-    within: Connection, orders: Iterable[tuple[UUID, str]], *, delay_seconds: float = 0.0
+    within: Connection,
+    orders: Iterable[tuple[UUID, str]],
+    *,
+    delay_seconds: float = 0.0,
+    confirming: Iterable[tuple[UUID, str]] = (),
 ) -> None:
     """Ask for these orders to be read, once for all that wait; readers are rung at the commit.
 
+    Those that are to be `confirming` only (what was said of them is published already) wait a little when the
+    order was read before, so that the pushes of its other lines need no reading of their own.
     A parked request starts over; one that waits out a failure keeps its time, else the sooner time counts.
     Rows are taken in one order everywhere, so that two workers never wait for each other.
     """
+    later = set(confirming) - set(orders := list(orders))
+    orders = [*orders, *later]
     ordered = sorted(set(orders))
     if not ordered:
         return
     await within.execute(
         "INSERT INTO channels.read_requests AS held (connection_id, order_id, next_at)"
-        " SELECT *, clock_timestamp() + make_interval(secs => %s) FROM unnest(%b::uuid[], %b::text[])"
+        " SELECT connection_id, order_id, clock_timestamp() + make_interval(secs => CASE WHEN confirming"
+        "   AND EXISTS (SELECT 1 FROM channels.readings AS known"
+        "     WHERE known.connection_id = asked.connection_id AND known.order_id = asked.order_id)"
+        "   THEN %s ELSE %s END)"
+        " FROM unnest(%b::uuid[], %b::text[], %b::bool[]) AS asked (connection_id, order_id, confirming)"
         " ON CONFLICT (connection_id, order_id) DO UPDATE SET generation = held.generation + 1,"
         " next_at = CASE WHEN held.state = 'PARKED' THEN excluded.next_at"
         "   WHEN held.attempts > 0 THEN held.next_at ELSE LEAST(held.next_at, excluded.next_at) END,"
         " attempts = CASE WHEN held.state = 'PARKED' THEN 0 ELSE held.attempts END,"
         " state = 'WAITING', reason = NULL",
-        [delay_seconds, [connection for connection, _ in ordered], [order for _, order in ordered]],
+        [
+            CONFIRM_SECONDS,
+            delay_seconds,
+            [connection for connection, _ in ordered],
+            [order for _, order in ordered],
+            [each in later for each in ordered],
+        ],
     )
     await within.execute(f"NOTIFY {READS_BELL}".encode())
 
@@ -103,6 +124,8 @@ async def finish(within: Connection, claims: Sequence[Claim]) -> set[tuple[UUID,
     What is not in the answer is no longer ours: another reader has the order, and nothing may be written of
     it.
     """
+    if not claims:
+        return set()
     mine = _columns(claims)
     cursor = await within.execute(
         "DELETE FROM channels.read_requests AS held USING"
@@ -132,9 +155,11 @@ async def finish(within: Connection, claims: Sequence[Claim]) -> set[tuple[UUID,
 
 
 async def last(within: Connection, claims: Sequence[Claim]) -> dict[tuple[UUID, str], bytes]:
-    """The hash of the last reading of each order that was read before."""
+    """What the last reading of each order stated, as hashes, of those that were read before."""
+    if not claims:
+        return {}
     cursor = await within.execute(
-        "SELECT connection_id, order_id, facts_hash FROM channels.readings"
+        "SELECT connection_id, order_id, facts_hashes FROM channels.readings"
         " JOIN unnest(%b::uuid[], %b::text[]) AS asked (connection_id, order_id)"
         "   USING (connection_id, order_id)",
         _columns(claims)[:2],
@@ -144,19 +169,21 @@ async def last(within: Connection, claims: Sequence[Claim]) -> dict[tuple[UUID, 
 
 async def remember(within: Connection, shown: Sequence[Shown]) -> None:
     """Remember what these readings showed; one that showed nothing new keeps its raw message."""
+    if not shown:
+        return
     await within.execute(
-        "INSERT INTO channels.readings (connection_id, order_id, facts_hash, mark, final, raw_id, read_at)"
+        "INSERT INTO channels.readings (connection_id, order_id, facts_hashes, mark, final, raw_id, read_at)"
         " SELECT * FROM unnest(%b::uuid[], %b::text[], %b::bytea[], %b::text[], %b::bool[], %b::uuid[],"
         " %b::timestamptz[])"
         " ON CONFLICT (connection_id, order_id) DO UPDATE SET"
-        " raw_id = CASE WHEN readings.facts_hash = excluded.facts_hash THEN readings.raw_id"
+        " raw_id = CASE WHEN readings.facts_hashes = excluded.facts_hashes THEN readings.raw_id"
         "   ELSE excluded.raw_id END,"
-        " facts_hash = excluded.facts_hash, mark = excluded.mark, final = excluded.final,"
+        " facts_hashes = excluded.facts_hashes, mark = excluded.mark, final = excluded.final,"
         " read_at = excluded.read_at",
         [
             [each.claim.connection for each in shown],
             [each.claim.order for each in shown],
-            [each.facts_hash for each in shown],
+            [each.facts_hashes for each in shown],
             [each.mark for each in shown],
             [each.final for each in shown],
             [each.raw for each in shown],

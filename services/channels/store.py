@@ -199,6 +199,8 @@ class Store:
 
     async def keep_readings(self, connection: Connection, readings: Sequence[tuple[Kept, UUID, str]]) -> None:
         """Keep the answers to calls of ours (message, shop, order) within the transaction, worked already."""
+        if not readings:
+            return
         await connection.execute(
             "INSERT INTO channels.raw_messages (id, received_at, route, app, verdict, content, connection_id,"
             " order_id, state, worked_at)"

@@ -68,7 +68,7 @@ PAGE, OFFSET_MAX = 100, 5000
 OVERLAP = timedelta(minutes=10)  # channels.md 14.
 WINDOW = timedelta(days=15)
 FIRST_LOOK_BACK = timedelta(days=15)
-CALLS_PER_SHOP = 8
+CALLS_PER_SHOP = 6
 # The record's time has whole seconds: what was read within one may change once more without its changing.
 SETTLED = timedelta(seconds=1)
 

@@ -66,11 +66,11 @@ CREATE TABLE {schema}.read_requests (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX read_requests_due ON {schema}.read_requests (next_at) WHERE state = 'WAITING';
 
--- What the last reading of an order showed. The hash saves publishing; the mark saves reading (RC-04).
+-- What the last reading of an order showed. The hashes save publishing; the mark saves reading (RC-04).
 CREATE TABLE {schema}.readings (
     connection_id uuid        NOT NULL,
     order_id      text        NOT NULL,
-    facts_hash    bytea       NOT NULL,
+    facts_hashes  bytea       NOT NULL, -- of each fact, one after the other
     mark          text,                   -- what a list shows of the order while it is unchanged
     final         boolean     NOT NULL,   -- the marketplace will hardly say anything more
     raw_id        uuid        NOT NULL,
