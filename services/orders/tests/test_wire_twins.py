@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from libs.events import channels, orders
 from libs.events.envelope import event_name
@@ -14,7 +16,8 @@ from libs.events.orders import EVENTS
 from libs.events.upcasts import CURRENT, read
 from services.orders.order import events as stored
 from services.orders.order import fact as twins
-from services.orders.public_events import PUBLIC_TYPES
+from services.orders.order.channel_facts import judge
+from services.orders.public_events import PUBLIC_TYPES, to_public
 
 GOLDEN = Path(__file__).parents[3] / "libs" / "events" / "tests" / "golden"
 
@@ -96,3 +99,21 @@ def test_closed_sets_hold_the_same_words() -> None:
     ):
         assert set(get_args(event.model_fields[field].annotation)) == {each.value for each in words}, field
     assert set(get_args(channels.Party)) <= {each.value for each in stored.Actor}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(current("channels")), max_size=8), st.booleans())
+def test_whatever_orders_makes_of_facts_is_public_as_the_contract_says(arrived: list[str], cod: bool) -> None:
+    placement = json.loads(golden("jejak.channels.OrderPlaced.v1"))
+    placement["data"]["payment_method"] = "COD" if cod else "GATEWAY"
+    order = judge(None, twins.decode_fact(json.dumps(placement).encode(), "0"), number="L1").order
+    for number, ce_type in enumerate(arrived, start=1):
+        body = json.loads(golden(ce_type)) | {"order": placement["order"]}
+        judged = judge(order, twins.decode_fact(json.dumps(body).encode(), str(number)), number="L1")
+        order = judged.order or order
+        for event in judged.events:
+            name, data = to_public(f"{type(event).__name__}.v1", event)
+            written = msgspec.json.encode(data)
+            contract = read(f"jejak.orders.{name}.v1", written)
+            assert contract is not None
+            assert json.loads(contract.to_json()) == json.loads(written)
