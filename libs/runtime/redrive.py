@@ -22,6 +22,7 @@ from psycopg import sql
 from libs.runtime.clock import monotonic
 from libs.runtime.consumption import reason_of
 from libs.runtime.errors import Transient
+from libs.runtime.logs import configure_logs
 from libs.runtime.metrics import REDRIVEN
 from libs.runtime.parking import (
     BEHIND,
@@ -355,11 +356,12 @@ def redrive_command(
     open_releaser: Callable[[], AbstractAsyncContextManager[Releaser]],
     *,
     program: str = "redrive",
+    log_level: str = "warning",
 ) -> int:
     """The command: its report as one JSON value on standard output; the exit code.
 
     Malformed arguments are 2, a server that does not answer 1, each with one JSON object on standard error.
-    A signal ends it after the row in hand, with its report.
+    Log lines go to standard error. A signal ends it after the row in hand, with its report.
     Rows that fail again are in the report, with exit code 0.
     """
     try:
@@ -369,6 +371,7 @@ def redrive_command(
     except _Refused as fault:
         _complain("MALFORMED", fault.field, str(fault))
         return EXIT_MALFORMED
+    configure_logs(program, log_level)
     selection = Selection(given.id, given.key, given.fingerprint, given.source, given.after)
 
     async def run() -> Report:

@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -18,16 +17,10 @@ from libs.runtime.logs import configure_logs, fault_text
 
 
 @pytest.fixture
-def out() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
+def out(own_logs: None) -> io.StringIO:
     stream = io.StringIO()
     configure_logs("orders", stream=stream)
-    yield stream
-    logging.captureWarnings(capture=False)
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+    return stream
 
 
 def lines(out: io.StringIO) -> list[dict[str, Any]]:
@@ -82,19 +75,13 @@ def test_an_error_is_told_by_kind_and_place_but_not_by_a_text_that_may_quote(out
     assert "buyer" not in out.getvalue()
 
 
-def test_debug_shows_the_texts() -> None:
+def test_debug_shows_the_texts(own_logs: None) -> None:
     stream = io.StringIO()
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
     configure_logs("orders", "debug", stream=stream)
     try:
         int("x")
     except ValueError:
         structlog.get_logger("x").exception("failed")
-    finally:
-        logging.captureWarnings(capture=False)
-        root.handlers, root.level = handlers, level
-        structlog.reset_defaults()
     assert "invalid literal" in stream.getvalue()
 
 
