@@ -25,7 +25,7 @@ from services.channels.publishing import Shop
 log = structlog.get_logger(__name__)
 
 # httpcore asks sniffio at every lock which loop it runs on. Where that is not installed, each question
-# searches the whole path anew: a third of a call's cost, measured. Known to be absent, it is not searched for.
+# searches the whole path anew: a third of the cost of a call. Known to be absent, it is not searched for.
 if importlib.util.find_spec("sniffio") is None:
     sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # None marks a module as absent.
 
