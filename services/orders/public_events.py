@@ -234,6 +234,7 @@ PUBLIC_TYPES: dict[str, type[PublicData]] = {
     "PaymentSucceeded": Payment,
     "PaymentAllocated": Payment,
     "ExtraReceiptRecorded": Payment,
+    "ReceiptCorrected": Amount,
     "CodCollected": Amount,
     "RefundPaid": Refund,
     "CreditRecorded": Credit,
@@ -312,7 +313,7 @@ def _data(event: e.Event) -> PublicData:
                 reference=event.reference or None,
                 assumed=event.assumed,
             )
-        case e.CodCollected() | e.RefundDueChanged():
+        case e.ReceiptCorrected() | e.CodCollected() | e.RefundDueChanged():
             return Amount(implied=implied, actor=actor, amount=event.amount)
         case e.RefundPaid():
             return Refund(

@@ -109,6 +109,9 @@ def _confirmed(d: Decision) -> Disposition:
                 return Disposition.DUPLICATE
             return d.record(Disposition.REAFFIRMED, news, dates=dates, dimension=e.Dimension.ORDER)
         case Status.CANCELLED | Status.COMPLETED:
+            if news.at is not None and order.cancelled_at is not None and news.at <= order.cancelled_at:
+                d.imply_before_cancellation(news)
+                d.settle()
             return d.late(news, dates=dates, dimension=e.Dimension.ORDER)
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from services.orders.order import events as e
-from services.orders.order.chains import FINAL, TARGETS, chain_rank, news_rank
+from services.orders.order.chains import chain_rank, news_rank
 from services.orders.order.channel_request import case_of
 from services.orders.order.decision import Decision
 from services.orders.order.fact import GoodsData, News, goods_data
@@ -60,6 +60,8 @@ TABLE = {
 _COLUMN = {value: position for position, value in enumerate(_COLUMNS)}
 _RETURN = frozenset({Fulfilment.RETURNING, Fulfilment.RETURNED})
 
+
+_CANCELLATIONS = frozenset({"OrderCancelled", "LinesCancelled"})
 
 # Facts whose AWB is that of the shipment: an undone booking tells a void one, a return one of its own.
 _NAMES_SHIPMENT = frozenset(
@@ -125,20 +127,25 @@ def verdict(d: Decision, part: Part, news: News) -> Verdict:
         if not counts:
             overtaken = news.type == "OrderCompleted" and part.value in _RETURN and news.at < part.mark.at
             return Verdict.CONFLICT if overtaken else Verdict.LATE
-    found = _LETTERS[TABLE[news.type][_column(d, part, news)]]
+    found = _LETTERS[_letter(d, part, news)]
     if news.at is not None or found is Verdict.APPLY:
         return found
     return Verdict.KNOWN if found is Verdict.SAME else Verdict.LATE
 
 
-def _column(d: Decision, part: Part, news: News) -> int:
+def _letter(d: Decision, part: Part, news: News) -> str:
+    row = TABLE[news.type]
     if part.cancelled:
-        return _CANCELLED
-    # An accepted part is completed for itself (MK-13); a loss or return that is known opens no case.
-    completed = part.accepted or d.order.status is Status.COMPLETED
-    if completed and TARGETS.get(news.type) is not part.value:
-        return _COMPLETED
-    return _COLUMN[part.value]
+        return row[_CANCELLED]
+    own, completed = row[_COLUMN[part.value]], row[_COMPLETED]
+    # An accepted part is completed for itself (MK-13).
+    if part.accepted:
+        return completed
+    # A completed order may hold lost and returned parts: to say again what they are opens no case, and only
+    # what opens one is judged by the order.
+    if d.order.status is Status.COMPLETED and completed == "C" and own != "=":
+        return completed
+    return own
 
 
 def judge_goods(d: Decision, *, known: bool) -> e.Disposition:
@@ -196,7 +203,14 @@ def _named(d: Decision, news: News) -> list[Part] | None:
         parts = inside
     if news.data.quantity is not None:
         return parts
-    return [part for part in parts if not part.cancelled] or parts
+    return [part for part in parts if not part.cancelled or _sooner(part, news)] or parts
+
+
+def _sooner(part: Part, news: News) -> bool:
+    """Whether news of a cancellation tells that a part was cancelled sooner than was known."""
+    if news.at is None or part.cancelled_at is None or news.type not in _CANCELLATIONS:
+        return False
+    return news.at < part.cancelled_at
 
 
 def _ahead(d: Decision, news: News) -> e.Disposition:
@@ -213,7 +227,7 @@ def _chosen(d: Decision, parts: list[Part], news: News) -> list[Piece]:
     if wanted is None or wanted >= sum(part.quantity for part in parts if not part.cancelled):
         alive = [part for part in parts if not part.cancelled]
         if wanted is None or wanted == sum(part.quantity for part in alive):
-            return [Piece(part) for part in alive or parts]
+            return [Piece(part) for part in parts if wanted is None or not part.cancelled]
     found = {part.id: verdict(d, part, news) for part in parts}
     exact = [
         part
@@ -271,7 +285,7 @@ def _carry_out(d: Decision, found: dict[Verdict, list[Piece]], news: News) -> e.
             case Verdict.KNOWN:
                 told.append(e.Disposition.DUPLICATE)
             case Verdict.LATE:
-                if not told:
+                if not told or _dates_cancellation(pieces, news):
                     told.append(_late(d, pieces, news))
             case _:
                 assert_never(each)
@@ -281,11 +295,18 @@ def _carry_out(d: Decision, found: dict[Verdict, list[Piece]], news: News) -> e.
 def _late(d: Decision, pieces: list[Piece], news: News) -> e.Disposition:
     dates = _dates(pieces, news)
     ended = [piece for piece in pieces if piece.part.cancelled and not piece.of]
-    if news.type in FINAL and news.type != "OrderCompleted" and ended:
+    if _dates_cancellation(pieces, news):
         return d.record(
             e.Disposition.LATE, news, dates=dates, dimension=e.Dimension.GOODS, parts=moved(d, ended)
         )
+    if ended and news.at is not None:
+        d.imply_before_cancellation(news)
     return d.late(news, dates=dates, dimension=e.Dimension.GOODS)
+
+
+def _dates_cancellation(pieces: list[Piece], news: News) -> bool:
+    """Whether the news tells that parts were cancelled earlier than was known."""
+    return any(_sooner(piece.part, news) for piece in pieces)
 
 
 def _dates(pieces: list[Piece], news: News) -> int:
@@ -323,7 +344,7 @@ def by_package(d: Decision, pieces: list[Piece], news: News) -> dict[str, list[P
 
 
 def _apply(d: Decision, pieces: list[Piece], news: News) -> None:
-    if news.type in {"OrderCancelled", "LinesCancelled"}:
+    if news.type in _CANCELLATIONS:
         cancel(d, news, moved(d, pieces))
         return
     d.imply_confirmation(news)

@@ -144,6 +144,10 @@ def _restated(d: Decision, amount: int, reference: str) -> e.Disposition:
         disposition = e.Disposition.REAFFIRMED
     else:
         disposition = d.late(news, dimension=e.Dimension.PAYMENT)
+    in_full = money.total_at(order, news.at) - money.received(order)
+    if amount == 0 and in_full > 0 and not money.is_cod(order):
+        # Lines that were cancelled since were paid for as well.
+        d.emit(e.ExtraReceiptRecorded(at=news.at, fact=news.step, amount=in_full, assumed=True))
     if not dates:
         _fill(d, amount, reference)
     elif amount > held and step == "PaymentSucceeded":

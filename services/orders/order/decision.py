@@ -82,7 +82,18 @@ class Decision:
         """MK-7: a prepaid order must have been paid in full, where nothing told of it yet."""
         order = self.order
         if not money.is_cod(order) and money.coverage(order) is not Coverage.PAID:
-            self._imply_receipt(news.at, news.step, money.outstanding(order))
+            in_full = money.total_at(order, news.at) - money.received(order)
+            self._imply_receipt(news.at, news.step, max(money.outstanding(order), in_full))
+
+    def imply_before_cancellation(self, news: News) -> None:
+        """MK-17: news from before a cancellation moves no goods, yet the order was paid and confirmed then.
+
+        Every other newer news of goods has implied as much already.
+        """
+        if self.order.status is Status.CANCELLED:
+            self.imply_payment(news)
+        elif self.order.status is not Status.COMPLETED:
+            self.imply_confirmation(news)
 
     def _imply_receipt(self, at: e.Instant | None, step: e.FactRef, amount: int) -> None:
         if closes_transaction(self.order):
@@ -127,6 +138,9 @@ class Decision:
             for refund in order.refunds_ahead:
                 if refund.fact is not None:
                     self.refund(refund, refund.fact)
+        excess = money.overstated(self.order)
+        if excess:
+            self.emit(e.ReceiptCorrected(at=self.news.at, implied=True, fact=self.news.step, amount=excess))
         if (order.refunds or money.is_cod(order)) and order.status is not Status.CANCELLED:
             self.credit(money.credits_wanted(self.order), self.news.at, self.news.step)
         due = money.refund_due(self.order)

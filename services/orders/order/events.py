@@ -229,6 +229,12 @@ class ExtraReceiptRecorded(Happened, frozen=True, kw_only=True, omit_defaults=Tr
     assumed: bool = False
 
 
+class ReceiptCorrected(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Money that was only taken to have come was less by this amount: lines had been cancelled before."""
+
+    amount: Quantity
+
+
 class CodCollected(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The courier collected the cash."""
 
@@ -410,6 +416,7 @@ Event = (
     | PaymentSucceeded
     | PaymentAllocated
     | ExtraReceiptRecorded
+    | ReceiptCorrected
     | CodCollected
     | RefundPaid
     | CreditRecorded
@@ -449,6 +456,7 @@ EVENTS: dict[str, type[Event]] = {
     "PaymentSucceeded.v1": PaymentSucceeded,
     "PaymentAllocated.v1": PaymentAllocated,
     "ExtraReceiptRecorded.v1": ExtraReceiptRecorded,
+    "ReceiptCorrected.v1": ReceiptCorrected,
     "CodCollected.v1": CodCollected,
     "RefundPaid.v1": RefundPaid,
     "CreditRecorded.v1": CreditRecorded,

@@ -16,6 +16,7 @@ Payment = (
     | e.PaymentSucceeded
     | e.PaymentAllocated
     | e.ExtraReceiptRecorded
+    | e.ReceiptCorrected
     | e.CodCollected
     | e.RefundPaid
     | e.CreditRecorded
@@ -45,6 +46,9 @@ def paid(order: Order, event: Payment, number: int) -> Order:
             if order.transaction is not Transaction.NONE and money.coverage(order) is Coverage.PAID:
                 return _transaction(order, Transaction.NONE, number, mark)
             return replace(order, payment_mark=mark)
+        case e.ReceiptCorrected():
+            receipts = money.corrected(order.receipts, event.amount)
+            return replace(order, receipts=receipts, coverage_since=number)
         case e.CodCollected():
             implied = {**order.implied, "CodCollected": number} if event.implied else order.implied
             receipts = order.receipts

@@ -5,6 +5,8 @@ All amounts are minor units of the order's one currency (CV-2).
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from services.orders.order.events import Instant, Method, OrderPlaced
 from services.orders.order.model import Coverage, Fulfilment, Order, Part, Receipt, Status
 
@@ -198,6 +200,28 @@ def settled(receipts: tuple[Receipt, ...], told: Receipt) -> tuple[Receipt, ...]
                     event=receipt.event,
                 )
             )
+    return tuple(result)
+
+
+def overstated(order: Order) -> int:
+    """By how much implied or assumed money exceeds what was due when it came, as is known by now."""
+    held = open_amount(order)
+    if held == 0:
+        return 0
+    times = [receipt.at for receipt in order.receipts if is_open(receipt) and receipt.at is not None]
+    told = received(order) - held
+    wanted = max(total_at(order, min(times, default=None)), refunded(order)) - told
+    return max(0, held - max(0, wanted))
+
+
+def corrected(receipts: tuple[Receipt, ...], amount: int) -> tuple[Receipt, ...]:
+    """The receipts with implied or assumed money less by an amount."""
+    result: list[Receipt] = []
+    for receipt in receipts:
+        taken = min(amount, receipt.amount) if is_open(receipt) else 0
+        amount -= taken
+        if taken < receipt.amount:
+            result.append(replace(receipt, amount=receipt.amount - taken))
     return tuple(result)
 
 

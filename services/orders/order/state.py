@@ -108,6 +108,7 @@ def _applied(order: Order, event: e.Event, number: int) -> Order:
             | e.PaymentSucceeded()
             | e.PaymentAllocated()
             | e.ExtraReceiptRecorded()
+            | e.ReceiptCorrected()
             | e.CodCollected()
             | e.RefundPaid()
             | e.CreditRecorded()
