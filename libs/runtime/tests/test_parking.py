@@ -7,9 +7,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.runtime import parking
+from libs.runtime.clock import uuid7
 from libs.runtime.errors import Malformed, Permanent
+from libs.runtime.kafka import KafkaSettings, Publisher
 from libs.runtime.parking import (
     BEHIND,
     MirrorSource,
@@ -31,8 +35,9 @@ from libs.runtime.parking import (
     parked_row,
     remove,
 )
-from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, make_pool, migrate
+from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
 from libs.runtime.records import Record, unframe_headers
+from libs.runtime.relay import Relay
 
 SOURCE = "orders:channels.orders.v1"
 PRODUCED_AT = datetime(2026, 3, 5, 8, 0, tzinfo=UTC)
@@ -302,3 +307,36 @@ async def test_ids_become_visible_in_their_order(pool: AsyncPool) -> None:
     chunk = await source.fetch(None)
     assert chunk is not None
     assert [dict(out.headers)["jejak-parked-offset"] for out in chunk.records] == [b"1", b"2"]
+
+
+@pytest.mark.connected
+async def test_a_relay_brings_the_mirror_to_its_topic(pool: AsyncPool, database: str, kafka: str) -> None:
+    topic = f"mirror.{uuid7().hex}.v1"
+    source = f"orders:{topic}"
+    dead_letters = mirror_topic(source)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.create_topics([NewTopic(dead_letters, 1, 1)])
+    await admin.close()
+    keyless = Record(source, topic, 0, 2, "none:0:2", None, HEADERS, None, PRODUCED_AT)
+    keyed = Record(source, topic, 0, 1, "k-1", b"k-1", HEADERS, b"\xff", PRODUCED_AT)
+    await park_all(pool, parked_row(keyed, "FAILED"), parked_row(keyless, "FAILED"))
+    publisher = Publisher(KafkaSettings(bootstrap_servers=kafka), client_id="mirror test")
+    bell = Bell(database, parking.channel_of(SCHEMA))
+    relay = Relay(
+        service=SCHEMA, name="mirror", dsn=database, source=MirrorSource(pool, SCHEMA), publisher=publisher,
+        bell=bell,
+    )  # fmt: skip
+    running = asyncio.create_task(relay.run())
+    consumer = AIOKafkaConsumer(dead_letters, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        first, second = await consumer.getone(), await consumer.getone()
+    finally:
+        await consumer.stop()
+        running.cancel()
+        await asyncio.wait([running])
+        await publisher.stop()
+    assert (first.key, first.value, first.headers[:3]) == (b"k-1", b"\xff", tuple(HEADERS))
+    assert (second.key, second.value) == (None, None)
+    assert dict(second.headers)["jejak-parked-offset"] == b"2"
