@@ -457,7 +457,7 @@ async def test_records_of_a_real_topic_end_as_they_should_and_a_restart_repeats_
 ) -> None:
     settings = KafkaSettings(bootstrap_servers=kafka)
     handler = Consumption(pool, schema="ledger", types=TYPES, apply=Ledger(fail_on={"C/1"}).apply)
-    lag = TopicLag(settings, topic=topic, source=f"ledger:{topic}", handler=handler)
+    lag = TopicLag(settings, topic=topic, source=f"{topic}:{topic}", handler=handler)
     batch = [
         record(0, "A", 1),
         record(1, "A", 1),
@@ -492,9 +492,10 @@ async def test_records_of_a_real_topic_end_as_they_should_and_a_restart_repeats_
     ]
 
 
+# The group is the topic's name: one of its own, so that no member of another run is waited for.
 async def _consume(settings: KafkaSettings, topic: str, handler: Consumption, *, until: int) -> None:
     broker = make_broker(settings, client_id="test")
-    BatchConsumer(broker, settings, topic=topic, group="ledger", handler=handler)
+    BatchConsumer(broker, settings, topic=topic, group=topic, handler=handler)
     await broker.start()
     try:
         await handler.until(until)
