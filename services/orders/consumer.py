@@ -4,7 +4,7 @@ No rule lives here. A batch is prepared (decoded, loaded, judged) without an eff
 the positions it consumed; when the append finds that something moved, it is prepared anew.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record, frame_headers, unframe_headers
 from services.orders.metrics import APPEND_CONFLICTS, FACTS, WAITING_ADDED
 from services.orders.order.channel_facts import Fact, FactInvalid, NotPlacedYet, judge
-from services.orders.order.state import Order, evolve
+from services.orders.order.state import Order
 from services.orders.recorder import (
     AppendRequest,
     NewEvent,
@@ -53,6 +53,7 @@ class Incoming(msgspec.Struct, frozen=True):
     """A decoded fact with what its record's headers say."""
 
     record: Record
+    order_id: UUID
     fact: Fact
     correlation_id: str
     causation_id: str
@@ -124,6 +125,7 @@ def read_fact(record: Record) -> Incoming:
         raise Malformed("The key is not <connection>:<order> of the body.", field="order")
     return Incoming(
         record,
+        order_id_of(fact.connection, fact.order),
         msgspec.structs.replace(fact, id=ce_id),
         _header(headers, "ce_correlationid", ce_id),
         ce_id,
@@ -153,7 +155,7 @@ class _Batch:
         self.parked_keys: set[str] = set()
         # Facts of orders not placed yet, by key: rows of earlier batches (with their id) and new ones.
         self.waiting: dict[str, list[tuple[int | None, Incoming]]] = {}
-        self.dispositions: list[tuple[str, str]] = []
+        self.dispositions: Counter[tuple[str, str]] = Counter()
 
     def version(self, order_id: UUID) -> int:
         known = self.states.get(order_id)
@@ -259,7 +261,7 @@ class FactsHandler:
 
     async def _load(self, source: str, facts: Sequence[Incoming], keys: set[str]) -> _Batch:
         """Load what the batch's orders are, and what waits or is parked under its keys."""
-        needed = {order_id_of(each.fact.connection, each.fact.order) for each in facts}
+        needed = {each.order_id for each in facts}
         states = {order_id: self._states[order_id] for order_id in needed if order_id in self._states}
         placements = [each.record.key for each in facts if each.fact.type == "OrderPlaced"]
         missing = [order_id for order_id in needed if order_id not in states]
@@ -312,18 +314,17 @@ class FactsHandler:
         for row in batch.request.parked:
             PARKED.labels("orders", row.reason).inc()
             self._faults_parked += row.reason != "BEHIND"
-        for fact_type, disposition in batch.dispositions:
-            FACTS.labels(fact_type, disposition).inc()
+        for (fact_type, disposition), count in batch.dispositions.items():
+            FACTS.labels(fact_type, disposition).inc(count)
         WAITING_ADDED.inc(len(batch.request.waiting))
 
 
 def judge_incoming(batch: _Batch, incoming: Incoming) -> None:
     """Judge one fact, then, when it placed the order, those that waited for it, in their order."""
-    order_id = order_id_of(incoming.fact.connection, incoming.fact.order)
     key = incoming.record.key
-    placed_before = order_id in batch.states
+    placed_before = incoming.order_id in batch.states
     try:
-        judged = _judge(batch, order_id, incoming)
+        judged = _judge(batch, incoming)
     except NotPlacedYet:
         batch.waiting.setdefault(key, []).append((None, incoming))
         return
@@ -332,35 +333,39 @@ def judge_incoming(batch: _Batch, incoming: Incoming) -> None:
         return
     batch.outcomes.count("handled")
     if judged and not placed_before:
-        _judge_waiting(batch, order_id, key)
+        _judge_waiting(batch, key)
 
 
 def _judge_released(batch: _Batch, incoming: Incoming) -> str:
     """Judge a record that was parked; unlike a fresh one, it raises when it fails again."""
-    order_id = order_id_of(incoming.fact.connection, incoming.fact.order)
-    placed_before = order_id in batch.states
+    placed_before = incoming.order_id in batch.states
     try:
-        judged = _judge(batch, order_id, incoming)
+        judged = _judge(batch, incoming)
     except NotPlacedYet:
         batch.request.waiting.append(row_of_record(incoming.record))
         return "waiting"
     if judged and not placed_before:
-        _judge_waiting(batch, order_id, incoming.record.key)
+        _judge_waiting(batch, incoming.record.key)
     return "handled"
 
 
-def _judge(batch: _Batch, order_id: UUID, incoming: Incoming) -> bool:
+def _judge(batch: _Batch, incoming: Incoming) -> bool:
+    """Judge one fact on the state that the batch has reached; whether it brought events.
+
+    Whatever it raises, the batch is as before: a fact's events are stored all together or not at all.
+    """
+    order_id = incoming.order_id
     version, order = batch.states.get(order_id, (0, None))
     fact = incoming.fact
-    judgement = judge(order, fact, number=order_number(fact.channel, order_id))
-    batch.request.streams.setdefault(order_id, version)
-    for event in judgement.events:
-        version += 1
+    number = order_number(fact.channel, order_id) if order is None else order.number
+    judgement = judge(order, fact, number=number)
+    events = []
+    for after, event in enumerate(judgement.events, version + 1):
         name, state = encode(event)
-        batch.request.events.append(
+        events.append(
             NewEvent(
                 order_id,
-                version,
+                after,
                 name,
                 state,
                 incoming.correlation_id,
@@ -368,18 +373,19 @@ def _judge(batch: _Batch, order_id: UUID, incoming: Incoming) -> bool:
                 incoming.traceparent,
             )
         )
-        order = evolve(order, event)
-    if order is not None:
-        batch.states[order_id] = (version, order)
-    batch.dispositions.append((fact.type, judgement.disposition.value))
-    return bool(judgement.events)
+    batch.request.streams.setdefault(order_id, version)
+    batch.request.events += events
+    if judgement.order is not None:
+        batch.states[order_id] = (version + len(events), judgement.order)
+    batch.dispositions[fact.type, judgement.disposition.value] += 1
+    return bool(events)
 
 
-def _judge_waiting(batch: _Batch, order_id: UUID, key: str) -> None:
+def _judge_waiting(batch: _Batch, key: str) -> None:
     rows = batch.waiting.pop(key, [])
     for position, (row_id, incoming) in enumerate(rows):
         try:
-            _judge(batch, order_id, incoming)
+            _judge(batch, incoming)
         except Exception as fault:  # noqa: BLE001  # As above.
             # What waited behind the one that fails parks behind it; order within the key is kept.
             _park(batch, incoming.record, fault)

@@ -4,6 +4,7 @@ Stored names are frozen: a name written once is read for ever. A changed class g
 upcast here; nothing is renamed or removed from the table.
 """
 
+import base64
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -26,6 +27,7 @@ ORDER_NAMESPACE: Final = UUID("6b1f5f0e-7a53-5d0c-9d27-5f1f3c2f8a10")
 # An event larger than its topic takes is refused here, never met by the relay (decision 0003).
 STATE_BYTES_MAX: Final = 900_000
 
+_CROCKFORD: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 _NAMES: Final[dict[type, str]] = {event_type: name for name, event_type in EVENTS.items()}
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     name: msgspec.json.Decoder(event_type) for name, event_type in EVENTS.items()
@@ -43,10 +45,9 @@ def order_number(channel: str, order_id: UUID) -> str:
 
     It carries 65 bits of the id, no personal data, and no letter that is easily mistaken for another.
     """
-    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-    value = order_id.int >> 63
-    characters = "".join(alphabet[(value >> shift) & 31] for shift in range(60, -1, -5))
-    return f"{channel[:1].upper()}{characters}"
+    # Base 32 of the first 65 bits, translated into an alphabet without I, L, O and U.
+    digits = base64.b32encode(order_id.bytes[:9])[:13].translate(_CROCKFORD).decode()
+    return f"{channel[:1].upper()}{digits}"
 
 
 def encode(event: Event) -> tuple[str, bytes]:
