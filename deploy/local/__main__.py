@@ -17,7 +17,7 @@ def main() -> int:
     commands.add_parser("status", help="say what runs; exit code 1 unless everything does")
     watching = commands.add_parser("demo", help="run the whole system and watch orders go through it")
     watching.add_argument("--orders", type=int, default=300, help="how many orders are made")
-    watching.add_argument("--seed", type=int, default=1, help="decides what they are and what goes wrong")
+    watching.add_argument("--seed", type=int, default=2, help="decides what they are and what goes wrong")
     watching.add_argument("--per-second", type=float, default=12.0, help="how many of them begin in a second")
     commands.add_parser("compose-env", help="write the secrets that docker-compose.yml asks for")
     arguments = parser.parse_args()

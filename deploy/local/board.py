@@ -213,6 +213,13 @@ def report(verdict: Verdict, counts: Mapping[str, Any]) -> None:
     for name, value in counts.items():
         told.add_row(name, str(value))
     console.print(told)
+    for name in verdict.unknowable:
+        console.print(
+            Text(
+                f"\n{name} was cancelled unpaid and is not known here: Tokopedia lists paid orders only, so"
+                " that nothing tells of it when every push about it is lost."
+            )
+        )
     if verdict.differences:
         console.print(Text("\nDifferences:", style="bold red"))
     for sentence in verdict.differences[:DIFFERENCES_MAX]:

@@ -113,6 +113,18 @@ def test_a_missing_order_is_a_difference() -> None:
     assert verdict.differences == ["lazada order 712345 of shop 1000999001 is missing."]
 
 
+def test_an_order_that_tokopedia_never_lists_may_be_unknown_but_not_many() -> None:
+    known = truth("confirmed"), held("ACCEPTED", headline="COMPLETED")
+    lost = [truth("0", order=str(number), marketplace="tokopedia") for number in (1, 2)]
+    paid = truth("10", order="3", marketplace="tokopedia")
+
+    one = judged([known[0], lost[0]], [known[1]], events("712345", 1, 2))
+    assert one.agrees
+    assert one.unknowable == ["tokopedia order 1 of shop 1000999001"]
+    assert not judged([known[0], *lost], [known[1]], events("712345", 1, 2)).agrees
+    assert not judged([known[0], paid], [known[1]], events("712345", 1, 2)).agrees
+
+
 def test_an_order_held_twice_is_a_difference() -> None:
     once = held("DELIVERED", headline="DELIVERED")
     verdict = judged([truth("delivered")], [once, {**once, "id": "id-other"}], events("712345", 1, 2))
