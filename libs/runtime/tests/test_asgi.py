@@ -84,6 +84,12 @@ def hooks() -> APIRouter:
     async def pushed(app: str, request: Request) -> Response:
         return Response(str(len(await request.body())))
 
+    async def raw(request: Request) -> Response:
+        if request.path_params["app"] == "bug":
+            raise KeyError("a secret of the buyer")
+        return Response(f"{request.path_params['app']} {len(await request.body())}")
+
+    router.add_route("/webhooks/raw/{app}", raw, methods=["POST"])
     return router
 
 
@@ -139,7 +145,7 @@ async def test_every_route_needs_a_key_but_health_metrics_and_webhooks(
     assert opened == {
         "GET /health/live", "GET /health/ready", "GET /metrics",
         "HEAD /health/live", "HEAD /health/ready", "HEAD /metrics",
-        "POST /webhooks/{app}",
+        "POST /webhooks/{app}", "POST /webhooks/raw/{app}",
     }  # fmt: skip
 
 
@@ -221,6 +227,20 @@ async def test_an_id_that_could_forge_a_line_is_not_taken_over(client: httpx.Asy
 async def test_a_declared_body_that_is_too_large_is_not_read(client: httpx.AsyncClient) -> None:
     assert (await client.post("/webhooks/a", content=b"x" * 100)).text == "100"
     assert_problem(await client.post("/webhooks/a", content=b"x" * 101), 413, "TOO_LARGE")
+
+
+async def test_a_plain_webhook_has_the_same_limits_and_problems(client: httpx.AsyncClient) -> None:
+    assert (await client.post("/webhooks/raw/a", content=b"xyz")).text == "a 3"
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 30
+
+    assert_problem(await client.post("/webhooks/raw/a", content=chunks()), 413, "TOO_LARGE")
+    answer = await client.post("/webhooks/raw/bug", content=b"")
+    assert_problem(answer, 500, "INTERNAL")
+    assert "secret" not in answer.text
+    assert_problem(await client.get("/webhooks/raw/a"), 401, "UNAUTHENTICATED")
 
 
 async def test_a_chunked_body_is_read_up_to_the_limit_only(client: httpx.AsyncClient) -> None:
