@@ -22,8 +22,7 @@ from libs.runtime import parking
 from libs.runtime.consumption import BatchHandler, Outcomes, reason_of
 from libs.runtime.errors import Fenced, Malformed, Permanent, Transient
 from libs.runtime.kafka import KafkaSettings
-from libs.runtime.metrics import PARKED
-from libs.runtime.parking import BEHIND, Parked
+from libs.runtime.parking import BEHIND, Parked, ParkedRow
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record
 from libs.runtime.redrive import GONE, FailuresNoted
@@ -180,6 +179,7 @@ class _Batch:
         self.moved: set[str] = set()
         self.events: list[Received] = []
         self.to_park: list[tuple[Record, str, Exception | None]] = []
+        self.rows: list[ParkedRow] = []
         self.outcomes = Outcomes()
 
     def take(self, reading: Reading) -> None:
@@ -385,8 +385,8 @@ class TransactionalHandler(FailuresNoted):
         return dict(await cursor.fetchall())
 
     async def _have_effect(self, connection: psycopg.AsyncConnection, batch: _Batch) -> None:
-        rows = [parking.parked_row(record, reason, fault) for record, reason, fault in batch.to_park]
-        await parking.park_rows(connection, self.schema, rows)
+        batch.rows = [parking.parked_row(record, reason, fault) for record, reason, fault in batch.to_park]
+        await parking.park_rows(connection, self.schema, batch.rows)
         if batch.moved:
             moved = sorted(batch.moved)
             await connection.execute(
@@ -401,16 +401,16 @@ class TransactionalHandler(FailuresNoted):
             await self._apply(connection, batch.events)
 
     def _tell_parked(self, batch: _Batch) -> None:
-        for record, reason, fault in batch.to_park:
-            PARKED.labels(self.schema, reason).inc()
-            if reason != BEHIND:
+        parking.count_parked(batch.rows)
+        for row in batch.rows:
+            if row.reason != BEHIND:
                 log.warning(
                     "event_parked",
-                    source=record.source,
-                    partition=record.partition,
-                    offset=record.offset,
-                    reason=reason,
-                    fault=None if fault is None else parking.detail_of(fault),
+                    source=row.source,
+                    partition=row.partition,
+                    offset=row.position,
+                    reason=row.reason,
+                    detail=row.detail,
                 )
 
     def _sql(self, query: str) -> sql.Composed:

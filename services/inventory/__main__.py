@@ -19,8 +19,10 @@ def main(argv: list[str]) -> int:
 
     settings, kafka = load_or_exit(InventorySettings, KafkaSettings)
     if role == "migrate":
-        from services.inventory.app import migrate_inventory
+        from libs.runtime.logs import configure_logs
+        from services.inventory.app import SERVICE, migrate_inventory
 
+        configure_logs(SERVICE, settings.log_level)
         sys.stdout.write(json.dumps({"applied": migrate_inventory(settings.dsn)}) + "\n")
         return 0
     from libs.runtime.serving import run_service
@@ -30,11 +32,13 @@ def main(argv: list[str]) -> int:
 
 
 def _redrive(argv: list[str]) -> int:
+    from libs.runtime.logs import configure_logs
     from libs.runtime.redrive import redrive_command
     from libs.runtime.settings import load_or_exit
-    from services.inventory.app import open_releaser
+    from services.inventory.app import SERVICE, open_releaser
     from services.inventory.settings import InventorySettings
 
+    configure_logs(SERVICE)
     return redrive_command(
         argv,
         lambda: open_releaser(load_or_exit(InventorySettings)),

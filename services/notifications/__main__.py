@@ -19,8 +19,10 @@ def main(argv: list[str]) -> int:
 
     settings, kafka = load_or_exit(NotificationsSettings, KafkaSettings)
     if role == "migrate":
-        from services.notifications.app import migrate_notifications
+        from libs.runtime.logs import configure_logs
+        from services.notifications.app import SERVICE, migrate_notifications
 
+        configure_logs(SERVICE, settings.log_level)
         sys.stdout.write(json.dumps({"applied": migrate_notifications(settings.dsn)}) + "\n")
         return 0
     from libs.runtime.serving import run_service
@@ -30,11 +32,13 @@ def main(argv: list[str]) -> int:
 
 
 def _redrive(argv: list[str]) -> int:
+    from libs.runtime.logs import configure_logs
     from libs.runtime.redrive import redrive_command
     from libs.runtime.settings import load_or_exit
-    from services.notifications.app import open_releaser
+    from services.notifications.app import SERVICE, open_releaser
     from services.notifications.settings import NotificationsSettings
 
+    configure_logs(SERVICE)
     return redrive_command(
         argv,
         lambda: open_releaser(load_or_exit(NotificationsSettings)),

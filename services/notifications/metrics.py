@@ -2,4 +2,8 @@
 
 from prometheus_client import Counter
 
-DELIVERIES = Counter("notifications_deliveries_total", "Deliveries written to the ledger, by kind.", ["kind"])
+DELIVERIES = Counter(
+    "notifications_deliveries_total",
+    "Deliveries written to the ledger, by kind; a batch that is tried again counts again.",
+    ["kind"],
+)

@@ -1,9 +1,7 @@
 """Public events into tables: once, in order, all or nothing; one bad order stops only itself (P1 to P3, P5)."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -12,7 +10,6 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from libs.events.envelope import Envelope, to_headers
 from libs.runtime import parking
 from libs.runtime.clock import uuid7
 from libs.runtime.consumption import BatchConsumer
@@ -21,21 +18,9 @@ from libs.runtime.kafka import KafkaSettings, make_broker
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, make_pool, migrate
 from libs.runtime.records import Record
 from libs.runtime.redrive import Selection, redrive
-from libs.runtime.transactional import (
-    Broken,
-    Foreign,
-    Numbered,
-    Received,
-    TopicLag,
-    TransactionalHandler,
-    read,
-)
+from libs.runtime.tests.order_records import SOURCE, TYPES, record
+from libs.runtime.transactional import Received, TopicLag, TransactionalHandler
 
-AT = datetime(2026, 3, 5, 8, 0, tzinfo=UTC)
-TOPIC = "orders.orders.v1"
-SOURCE = f"ledger:{TOPIC}"
-STEP = "jejak.orders.Step.v1"
-TYPES = {STEP: json.loads}
 MIGRATION = """
 CREATE TABLE {schema}.order_sequences (
     order_id text PRIMARY KEY, sequence bigint NOT NULL, updated_at timestamptz DEFAULT clock_timestamp()
@@ -43,93 +28,6 @@ CREATE TABLE {schema}.order_sequences (
 CREATE TABLE {schema}.applied (number bigint GENERATED ALWAYS AS IDENTITY, event_id text NOT NULL);
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {schema} TO {role};
 """
-
-
-def headers(
-    order: str, sequence: int | None, *, type_: str = STEP, time: str = "2026-03-05T08:00:00Z"
-) -> list[tuple[str, bytes | None]]:
-    envelope = Envelope(
-        id=f"{order}/{sequence}",
-        type=type_,
-        source="/jejak/orders",
-        subject=order,
-        time=time,
-        sequence=sequence,
-    )
-    return list(to_headers(envelope))
-
-
-def record(
-    offset: int,
-    order: str,
-    sequence: int | None,
-    *,
-    type_: str = STEP,
-    value: bytes | None = b"{}",
-    replaced: Sequence[tuple[str, bytes | None]] = (),
-    partition: int = 0,
-) -> Record:
-    changed = dict(replaced)
-    given = [(name, changed.get(name, value)) for name, value in headers(order, sequence, type_=type_)]
-    given += [(name, value) for name, value in replaced if name not in dict(given)]
-    return Record(SOURCE, TOPIC, partition, offset, order, order.encode(), given, value, AT)
-
-
-# Reading one record.
-
-
-def test_a_sound_record_is_read_with_its_place_and_time() -> None:
-    reading = read(record(0, "A", 3, value=b'{"x": 1}'), TYPES)
-    assert isinstance(reading, Numbered)
-    assert reading.received is not None
-    assert (reading.received.order_id, reading.received.sequence, reading.received.at) == ("A", 3, AT)
-    assert reading.received.body == {"x": 1}
-
-
-def test_a_type_of_no_concern_keeps_its_place_and_is_not_decoded() -> None:
-    reading = read(record(0, "A", 3, type_="jejak.orders.NeverHeardOf.v9", value=b"\xff"), TYPES)
-    assert reading == Numbered(reading.record, "A", 3, None)
-
-
-def test_what_is_no_part_of_an_order_is_foreign_whatever_else_it_says() -> None:
-    assert isinstance(read(record(0, "A", None, type_="com.example.Ping", value=None), TYPES), Foreign)
-
-
-@pytest.mark.parametrize(
-    ("reason", "bad"),
-    [
-        ("NULL_VALUE", record(0, "A", 1, value=None)),
-        ("TOO_LARGE", record(0, "A", 1, value=b"[" + b" " * 1_000_000 + b"]")),
-        ("MALFORMED", record(0, "A", 1, value=b"{")),
-        ("MALFORMED", record(0, "A", 1, value=b"\xff")),
-        ("MALFORMED", record(0, "A", 1, value=b"[" * 100_000)),
-        ("HEADER_INVALID", record(0, "A", None)),
-        ("HEADER_INVALID", record(0, "A", 0)),
-        ("HEADER_INVALID", record(0, "A", 2**63)),
-        ("HEADER_INVALID", record(0, "A", 1, replaced=[("ce_sequence", b"9" * 5_000)])),
-        ("HEADER_INVALID", record(0, "A", 1, replaced=[("ce_sequence", b"one")])),
-        ("HEADER_INVALID", record(0, "A", 1, replaced=[("ce_type", None)])),
-        ("HEADER_INVALID", record(0, "A", 1, replaced=[("ce_id", b"\xff\xfe")])),
-        ("HEADER_INVALID", record(0, "A", 1, replaced=[("ce_id", b"a\x00b")])),
-        ("HEADER_INVALID", record(0, "A", 1, replaced=[("ce_subject", b"B")])),
-        ("HEADER_INVALID", record(0, "A", 1, replaced=[("ce_time", b"yesterday")])),
-        ("HEADER_INVALID", record(0, "A", 1, replaced=[("ce_time", b"2026-03-05T08:00:00")])),
-        ("HEADER_INVALID", record(0, "A" * 129, 1)),
-    ],
-)
-def test_what_breaks_the_contract_is_named_by_its_reason(reason: str, bad: Record) -> None:
-    reading = read(bad, TYPES)
-    assert isinstance(reading, Broken)
-    assert reading.fault.reason == reason
-
-
-def test_the_sentence_of_a_broken_body_quotes_nothing_of_it() -> None:
-    reading = read(record(0, "A", 1, value=b'{"phone": 0812-3456'), TYPES)
-    assert isinstance(reading, Broken)
-    assert "0812" not in str(reading.fault)
-
-
-# Handling batches, on a real database.
 
 
 class Ledger:
