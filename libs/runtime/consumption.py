@@ -83,7 +83,6 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         self._consumer.assigned = {partition.partition for partition in assigned}
-        self._consumer.assigned_at = monotonic()
         CONSUMER_PARTITIONS.labels(self._consumer.group, self._consumer.topic).set(len(assigned))
 
 
@@ -106,7 +105,6 @@ class BatchConsumer:
         self.handler = handler
         self.lock = asyncio.Lock()
         self.assigned: set[int] = set()
-        self.assigned_at = monotonic()
         self.stored: dict[int, int] = {}
         self.batch_began: float | None = None
         self.stopped_on_purpose = False
@@ -207,7 +205,7 @@ class BatchConsumer:
                 outcomes = await self.handler.handle(records, self.stored)
             except (Transient, Fenced):
                 raise
-            except Exception as fault:  # noqa: BLE001  # Whatever it is, its record is looked for.
+            except Exception as fault:  # Whatever it is, its record is looked for.
                 log.warning(
                     "batch_failed",
                     source=self.source,
@@ -231,7 +229,7 @@ class BatchConsumer:
                 outcomes = await self.handler.handle([record], self.stored)
             except (Transient, Fenced):
                 raise
-            except Exception as fault:
+            except Exception as fault:  # noqa: BLE001  # The culprit is found: it parks, whatever it fails with.
                 await self.handler.park(record, self.stored, fault)
                 outcomes = Outcomes(parked=1)
                 log.warning(
@@ -283,26 +281,6 @@ class BatchConsumer:
             CONSUMER_LAG_RECORDS.labels(self.group, self.topic, str(partition)).set(lag)
             seconds = 0.0 if lag == 0 else max(0.0, _age(record))
             CONSUMER_LAG_SECONDS.labels(self.group, self.topic, str(partition)).set(seconds)
-
-    async def lag_records(self) -> int:
-        """Records of the owned partitions without a durable effect; 0 means drained.
-
-        Asks the broker for the ends, so it is right also when nothing has been fetched yet.
-        Raises Transient when the broker or the database does not answer.
-        """
-        consumer = self.subscriber.consumer
-        if consumer is None:
-            raise Transient("The consumer is not running.")
-        partitions = [TopicPartition(self.topic, partition) for partition in self.assigned]
-        if not partitions:
-            return 0
-        try:
-            ends = await asyncio.wait_for(consumer.end_offsets(partitions), 5)
-            begins = await asyncio.wait_for(consumer.beginning_offsets(partitions), 5)
-        except (KafkaError, TimeoutError) as fault:
-            raise Transient("Kafka did not answer.") from fault
-        stored = await self.handler.load_positions(self.source)
-        return sum(max(0, ends[p] - max(stored.get(p.partition, -1) + 1, begins[p])) for p in partitions)
 
     def sick(self) -> str | None:
         """A sentence when the consumer can't be trusted to make progress by itself; None when well."""

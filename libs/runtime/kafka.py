@@ -22,10 +22,10 @@ from libs.runtime.errors import Transient
 
 log = structlog.get_logger(__name__)
 
-# A batch, commit included, ends within 25 s < graceful time-out < rebalance time-out, so that a member
-# that drains is not evicted and one that stops has committed.
+# A batch, commit included, ends within 25 s < rebalance time-out, so that a member that drains is not
+# evicted. A stop waits less: what is cut short then has no effect, or one that its repeat finds.
 BATCH_SECONDS_MAX = 25.0
-GRACEFUL_SECONDS = 30.0
+GRACEFUL_SECONDS = 20.0
 REQUEST_TIMEOUT_MS = 40_000
 METADATA_MAX_AGE_MS = 30_000
 PUBLISH_SECONDS_MAX = 30.0
@@ -34,15 +34,30 @@ PUBLISH_SECONDS_MAX = 30.0
 class KafkaSettings(BaseSettings):
     """Where Kafka is and how to speak to it; SASL/SCRAM over TLS when a user is named."""
 
-    model_config = SettingsConfigDict(frozen=True, env_prefix="KAFKA_")
+    model_config = SettingsConfigDict(
+        frozen=True, env_prefix="KAFKA_", env_ignore_empty=True, use_attribute_docstrings=True
+    )
 
     bootstrap_servers: str
+    """Where Kafka is: host:port, several comma separated"""
+
     sasl_username: str | None = None
+    """The SCRAM user; none: no authentication"""
+
     sasl_password: SecretStr | None = None
+    """The SCRAM password"""
+
     ssl_cafile: str | None = None
+    """The file of the certificate authority that the brokers are trusted by"""
+
     session_timeout_ms: int = 30_000
+    """How long a consumer may be silent before its partitions go to another"""
+
     heartbeat_interval_ms: int = 3_000
+    """How often a consumer says that it lives"""
+
     rebalance_timeout_ms: int = 60_000
+    """How long a rebalance waits for a batch in flight; longer than any batch"""
 
     def tls(self) -> ssl.SSLContext | None:
         """The TLS context when a CA file or a user is named, else None (plain text on loopback)."""
@@ -105,11 +120,20 @@ def make_broker(settings: KafkaSettings, *, client_id: str) -> KafkaBroker:
 
 
 class Outgoing:
-    """One record to publish; the key decides its partition as Kafka's default partitioner would."""
+    """One record to publish; the key decides its partition as Kafka's default partitioner would.
+
+    A mirror of a record that broke the contract may have no key, no value and null headers.
+    """
 
     __slots__ = ("headers", "key", "topic", "value")
 
-    def __init__(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+    def __init__(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+    ) -> None:
         self.topic = topic
         self.key = key
         self.value = value
@@ -128,7 +152,7 @@ class Publisher:
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, list[int]] = {}
-        self._partition_of: dict[tuple[str, bytes], int] = {}
+        self._partition_of: dict[tuple[str, bytes | None], int] = {}
         self.recreated = 0
 
     async def _ready(self) -> AIOKafkaProducer:

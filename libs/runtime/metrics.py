@@ -37,13 +37,12 @@ PARKED = Counter("parked_total", "Records parked, by reason.", ["consumer", "rea
 REDRIVEN = Counter("redriven_total", "Parked records released, by result.", ["consumer", "result"])
 OUTBOX_PUBLISHED = Counter("outbox_published_total", "Events acknowledged by Kafka.", ["service", "topic"])
 OUTBOX_ERRORS = Counter(
-    "outbox_publish_errors_total", "Publishes that Kafka did not acknowledge.", ["service"]
+    "outbox_publish_errors_total", "Publishes that Kafka did not acknowledge.", ["service", "relay"]
 )
-OUTBOX_UNPUBLISHED = Gauge("outbox_unpublished_events", "Events not acknowledged by Kafka yet.", ["service"])
 OUTBOX_OLDEST_SECONDS = Gauge(
     "outbox_oldest_unpublished_seconds",
-    "Age of the oldest event that Kafka has not acknowledged.",
-    ["service"],
+    "Age of the oldest event that Kafka has not acknowledged; 0 when all are.",
+    ["service", "relay"],
 )
 HTTP_REQUESTS = Counter("http_requests_total", "Requests by route and status class.", ["service", "status"])
 EVENT_LOOP_LAG_SECONDS = Gauge("event_loop_lag_seconds", "How late the event loop wakes.", ["service"])

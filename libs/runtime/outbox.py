@@ -36,7 +36,7 @@ async def write(connection: psycopg.AsyncConnection, schema: str, records: Seque
         ).format(sql.Identifier(schema)),
         [
             [record.topic for record in records],
-            [record.key.decode() for record in records],
+            [(record.key or b"").decode() for record in records],
             [frame_headers(record.headers) for record in records],
             [record.value for record in records],
         ],

@@ -85,13 +85,13 @@ class Relay:
                         raise
                     mark = chunk.mark
                     chunk = await ahead
-                OUTBOX_OLDEST_SECONDS.labels(self.service).set(0)
+                OUTBOX_OLDEST_SECONDS.labels(self.service, self.name).set(0)
                 backoff = RETRY_SECONDS_FIRST
                 self.last_fault = ""
                 await self._bell.wait()
             except Transient as fault:
                 self.last_fault = str(fault)
-                OUTBOX_ERRORS.labels(self.service).inc()
+                OUTBOX_ERRORS.labels(self.service, self.name).inc()
                 log.warning("publish_retried", service=self.service, relay=self.name, fault=str(fault))
                 mark = None
                 await asyncio.sleep(backoff)
@@ -99,7 +99,9 @@ class Relay:
 
     async def _publish(self, chunk: Chunk) -> None:
         if chunk.oldest_at is not None:
-            OUTBOX_OLDEST_SECONDS.labels(self.service).set((now() - chunk.oldest_at).total_seconds())
+            OUTBOX_OLDEST_SECONDS.labels(self.service, self.name).set(
+                (now() - chunk.oldest_at).total_seconds()
+            )
         await self._publisher.publish(chunk.records)
         await self._source.done(chunk.mark)
         for record in chunk.records[:1]:

@@ -1,6 +1,7 @@
 """Composition root of orders: the only place that constructs anything. Tests call the same functions."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -11,12 +12,13 @@ from libs.runtime.asgi import Status, make_api
 from libs.runtime.auth import ApiKeys
 from libs.runtime.consumption import BatchConsumer
 from libs.runtime.kafka import KafkaSettings, Publisher, make_broker
+from libs.runtime.lag import TopicLag
 from libs.runtime.parking import MIRROR_NAME, MirrorSource, channel_of
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
 from libs.runtime.relay import Relay, Source
 from libs.runtime.serving import Process
 from services.orders.api import routes
-from services.orders.consumer import FactsHandler
+from services.orders.consumer import FactsHandler, stored_positions
 from services.orders.housekeeping import WaitingSweeper
 from services.orders.projector import Projector
 from services.orders.recorder import EVENTS_CHANNEL
@@ -40,28 +42,37 @@ def compose(settings: OrdersSettings, kafka: KafkaSettings, role: str) -> Callab
     def of_role(process: Process) -> None:
         pool = make_pool(settings.dsn, SERVICE, name=f"orders {role}")
         process.pool(pool)
-        consumer = None
+        handler = FactsHandler(pool, parked_max=settings.parked_max)
+        topic = CHANNELS_ORDERS.name
+        lag = TopicLag(
+            kafka, topic=topic, source=f"{SERVICE}:{topic}", positions=partial(stored_positions, pool)
+        )
+        process.resource("topic lag", lag.lent)
         if role in {"serve", "consumer"}:
-            consumer = _add_consumer(process, pool, settings, kafka)
+            process.step("positions", lag.refuse_recreated)
+            _add_consumer(process, handler, pool, settings=settings, kafka=kafka)
         if role in {"serve", "relay"}:
             _add_relays(process, pool, settings, kafka)
         if role in {"serve", "projector"}:
             _add_projector(process, pool, settings)
-        process.http(_api(process, pool, settings, consumer), settings.http_host, settings.http_port)
+        process.http(_api(process, pool, settings, lag), settings.http_host, settings.http_port)
 
     return of_role
 
 
 def _add_consumer(
-    process: Process, pool: AsyncPool, settings: OrdersSettings, kafka: KafkaSettings
-) -> BatchConsumer:
-    handler = FactsHandler(pool, parked_max=settings.parked_max)
+    process: Process,
+    handler: FactsHandler,
+    pool: AsyncPool,
+    *,
+    settings: OrdersSettings,
+    kafka: KafkaSettings,
+) -> None:
     broker = make_broker(kafka, client_id="orders-consumer")
     consumer = BatchConsumer(broker, kafka, topic=CHANNELS_ORDERS.name, group=SERVICE, handler=handler)
     sweeper = WaitingSweeper(pool, settings.dsn, seconds_max=settings.waiting_seconds_max)
     process.task("waiting sweeper", sweeper.run)
     process.broker(broker, [consumer])
-    return consumer
 
 
 def _add_projector(process: Process, pool: AsyncPool, settings: OrdersSettings) -> None:
@@ -97,13 +108,10 @@ def _add_relay(
     process.health.ready(f"relay {name}", lambda: relay.last_fault or None)
 
 
-def _api(
-    process: Process, pool: AsyncPool, settings: OrdersSettings, consumer: BatchConsumer | None
-) -> FastAPI:
+def _api(process: Process, pool: AsyncPool, settings: OrdersSettings, lag: TopicLag) -> FastAPI:
     async def status() -> Status:
         waiting, parked = await waiting_and_parked(pool)
-        lag = 0 if consumer is None else await consumer.lag_records()
-        return Status(lag, await unpublished(pool), waiting, parked)
+        return Status(await lag.records(), await unpublished(pool), waiting, parked)
 
     app = make_api(SERVICE, ApiKeys(settings.api_keys), health=process.health, status=status)
     app.include_router(routes(OrderViews(pool)))

@@ -162,6 +162,15 @@ class _Batch:
         return 0 if known is None else known[0]
 
 
+async def stored_positions(pool: AsyncPool, source: str) -> dict[int, int]:
+    """The last offset of each partition whose effect is durable."""
+    async with transient_faults(), pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT partition, position FROM orders.consumed_positions WHERE source = %s", [source]
+        )
+        return dict(await cursor.fetchall())
+
+
 class FactsHandler:
     """Judges channel facts and appends what they bring (design: P1 to P5)."""
 
@@ -174,17 +183,13 @@ class FactsHandler:
     async def load_positions(self, source: str) -> dict[int, int]:
         async with transient_faults(), self._pool.connection() as connection:
             cursor = await connection.execute(
-                "SELECT partition, position FROM orders.consumed_positions WHERE source = %s", [source]
-            )
-            positions: dict[int, int] = dict(await cursor.fetchall())
-            cursor = await connection.execute(
                 "SELECT count(*) FROM orders.parked WHERE source = %s AND reason <> 'BEHIND'", [source]
             )
             found = await cursor.fetchone()
         assert found is not None, "count(*) answers one row."
         self._faults_parked = found[0]
         self._states.clear()
-        return positions
+        return await stored_positions(self._pool, source)
 
     async def parked_too_much(self, source: str) -> bool:
         if self._faults_parked < self._parked_max:
