@@ -218,8 +218,14 @@ class Watch:
 
     def _grown(self, service: str, now: list[Sample], name: str, **labels: str) -> int:
         """By how much a counter grew since the run began; all of it when its process began anew meanwhile."""
-        before, after = total(self._before[service], name, **labels), total(now, name, **labels)
-        return after - before if after >= before else after
+        after = total(now, name, **labels)
+        return (
+            after if self._restarted(service, now) else after - total(self._before[service], name, **labels)
+        )
+
+    def _restarted(self, service: str, now: list[Sample]) -> bool:
+        start = "process_start_time_seconds"
+        return total(now, start) != total(self._before[service], start)
 
     async def counts(self, verdict: Verdict) -> dict[str, int]:
         """What the run and the services counted, in words."""
@@ -249,6 +255,9 @@ class Watch:
             "facts that waited for their order": self._grown("orders", orders, "orders_waiting_total"),
             "events repeated on Kafka (allowed)": verdict.repeats,
             "orders that nobody could know of": len(verdict.unknowable),
+            "services started anew meanwhile (their counts begin there)": sum(
+                self._restarted(name, found) for name, found in (("orders", orders), ("channels", channels))
+            ),
         }
 
 
