@@ -26,7 +26,7 @@ CHANNELS = ("lazada", "tokopedia", "tiktok")
 class SeededConnection(msgspec.Struct, frozen=True, kw_only=True):
     """One connection of the file; `channel` may be called `marketplace`."""
 
-    shop: str
+    shop: str | int
     channel: str | None = None
     marketplace: str | None = None
     site: str = "id"
@@ -70,10 +70,11 @@ def _connection(
         raise SeedRefused(f"{path}.channel", f"There is no such channel; known: {', '.join(CHANNELS)}.")
     if row.site not in SITES:
         raise SeedRefused(f"{path}.site", f"There is no such site; known: {', '.join(SITES)}.")
-    if not row.shop:
+    number = str(row.shop)  # An id of a marketplace is text, whatever type it arrives in (CN-06).
+    if not number:
         raise SeedRefused(f"{path}.shop", "The shop is empty.")
-    key = row.id or uuid5(NAMESPACE, f"{channel}/{row.site}/{row.shop}/{seller}")
-    shop = Shop(key, seller, channel, row.site, row.shop, row.name or f"{channel} {row.shop}", row.state)
+    key = row.id or uuid5(NAMESPACE, f"{channel}/{row.site}/{number}/{seller}")
+    shop = Shop(key, seller, channel, row.site, number, row.name or f"{channel} {number}", row.state)
     tokens = Tokens(row.access_token, row.refresh_token) if row.access_token else None
     expires = row.expires_at
     if expires is not None and expires.tzinfo is None:

@@ -129,7 +129,7 @@ async def test_stopping_writes_what_is_queued_and_refuses_what_comes_afterwards(
         await asyncio.sleep(0)
         stop.set()
         table.gate.set()
-        assert await asyncio.gather(first, second) == [True, True]
+        assert (await first, await second) == (True, True)
         assert await commit.keep(message(3)) is False
 
 

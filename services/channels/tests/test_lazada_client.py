@@ -9,7 +9,16 @@ from uuid import UUID
 import httpx
 import pytest
 
-from services.channels.clients import Caller, Limited, OrderUnknown, Page, Passing, Reading, Refused
+from services.channels.clients import (
+    Caller,
+    Limited,
+    MarketFault,
+    OrderUnknown,
+    Page,
+    Passing,
+    Reading,
+    Refused,
+)
 from services.channels.lazada.client import OFFSET_MAX, LazadaClient
 from services.channels.lazada.grants import Grants, Refresh
 from services.channels.lazada.signing import sign_request
@@ -214,8 +223,9 @@ async def test_rc_06_a_limit_waits_as_long_as_the_answer_says() -> None:
     ],
 )
 async def test_failures_are_sorted_by_what_to_do(answer: Any, kind: type, reason: str) -> None:
-    found = await read(Lazada(lambda path, parameters: answer), "11")
+    found: Any = await read(Lazada(lambda path, parameters: answer), "11")
     assert type(found) is kind
+    assert isinstance(found, MarketFault)
     assert found.reason == reason
 
 

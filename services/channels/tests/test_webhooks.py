@@ -100,11 +100,11 @@ async def test_in_02_both_live_secrets_are_accepted(door: Door) -> None:
     assert await door.lazada(secret=OLD_SECRET) == 200
 
 
-@pytest.mark.parametrize("push", [{"secret": "another"}, {"app": "654321"}])
+@pytest.mark.parametrize(("secret", "app"), [("another", APP), (SECRET, "654321")])
 async def test_in_02_a_wrong_signature_or_app_is_401_and_nothing_is_kept(
-    door: Door, push: dict[str, str]
+    door: Door, secret: str, app: str
 ) -> None:
-    assert await door.lazada(**push) == 401
+    assert await door.lazada(secret=secret, app=app) == 401
     assert door.commit.kept == []
 
 
