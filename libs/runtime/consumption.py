@@ -83,6 +83,7 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         self._consumer.assigned = {partition.partition for partition in assigned}
+        await self._consumer.go_on_from_stored(assigned)
         CONSUMER_PARTITIONS.labels(self._consumer.group, self._consumer.topic).set(len(assigned))
 
 
@@ -141,6 +142,25 @@ class BatchConsumer:
             correlation_id="",
             consumer=parser._consumer,  # noqa: SLF001  # What FastStream's own parser passes.
         )
+
+    async def go_on_from_stored(self, assigned: set[TopicPartition]) -> None:
+        """Read on where the stored positions end, whatever offsets the group has committed.
+
+        The offsets only hint: after the database was restored or made anew they lie beyond what had its
+        effect. Where the database does not answer they hold, since they never lie beyond what was durable.
+        """
+        consumer: Any = self.subscriber.consumer
+        try:
+            stored = await self.handler.load_positions(self.source)
+        except Transient as fault:
+            log.warning("positions_unknown", source=self.source, fault=str(fault))
+            return
+        for partition in assigned:
+            position = stored.get(partition.partition)
+            if position is None:
+                await consumer.seek_to_beginning(partition)
+            else:
+                consumer.seek(partition, position + 1)
 
     async def _on_batch(self, message: Any) -> None:
         async with self.lock:

@@ -1,10 +1,13 @@
 """A consumed record as the services see it, whatever its bytes are."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+
+KEY_BYTES_MAX = 1_024
 
 RawHeaders = Sequence[tuple[str, bytes | None]]
 
@@ -44,14 +47,16 @@ def from_kafka(source: str, raw: Any) -> Record:
 
 
 def key_text(raw_key: bytes | None, partition: int, offset: int) -> str:
-    """The key as text without a loss: two different keys never give the same text of one kind."""
+    """The key as text: two different keys never give the same text. A very long one is its SHA-256."""
     if raw_key is None:
         return f"none:{partition}:{offset}"
     try:
         text = raw_key.decode()
     except UnicodeDecodeError:
-        return f"hex:{raw_key.hex()}"
-    # PostgreSQL's text holds no NUL.
+        text = "\x00"
+    # PostgreSQL's text holds no NUL, and its index no row of more than 2,704 bytes.
+    if len(raw_key) > KEY_BYTES_MAX:
+        return f"sha256:{hashlib.sha256(raw_key).hexdigest()}"
     return f"hex:{raw_key.hex()}" if "\x00" in text else text
 
 

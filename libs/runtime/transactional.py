@@ -4,24 +4,20 @@ For the services that are not event-sourced. Each keeps `<schema>.order_sequence
 applied of every order, so that it sees each order's events once and in order (P2, P3). No rule lives here.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
 import psycopg
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 from psycopg import sql
 
 from libs.events.envelope import Envelope, EnvelopeInvalid, from_headers
 from libs.runtime import parking
-from libs.runtime.consumption import BatchHandler, Outcomes, reason_of
-from libs.runtime.errors import Fenced, Malformed, Permanent, Transient
-from libs.runtime.kafka import KafkaSettings
+from libs.runtime.consumption import Outcomes, reason_of
+from libs.runtime.errors import Fenced, Malformed, Permanent
 from libs.runtime.parking import BEHIND, Parked, ParkedRow
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record
@@ -38,7 +34,6 @@ SEQUENCE_MAX = 2**63 - 1
 # Parked records that nothing but their own fault holds back; beyond it consumption stops on purpose (P5).
 PARKED_MAX = 1_000
 
-LAG_SECONDS_MAX = 5.0
 
 GAP = "SEQUENCE_GAP"
 
@@ -415,59 +410,3 @@ class TransactionalHandler(FailuresNoted):
 
     def _sql(self, query: str) -> sql.Composed:
         return sql.SQL(query).format(sql.Identifier(self.schema))
-
-
-class TopicLag:
-    """How many records of a whole topic have no durable effect yet, whoever owns its partitions.
-
-    Right also before anything is assigned to this process, and in one that consumes nothing: it asks Kafka
-    for the ends by a client of its own that belongs to no group and fetches nothing.
-    """
-
-    def __init__(self, kafka: KafkaSettings, *, topic: str, source: str, handler: BatchHandler) -> None:
-        self._kafka = kafka
-        self._topic = topic
-        self._source = source
-        self._handler = handler
-        self._client: AIOKafkaConsumer | None = None
-        self._lock = asyncio.Lock()
-
-    async def records(self) -> int:
-        """The records that were there when it was asked and have no effect yet; 0 means drained.
-
-        Raises Transient when Kafka or the database does not answer in time.
-        """
-        async with self._lock:
-            try:
-                async with asyncio.timeout(LAG_SECONDS_MAX):
-                    begins, ends = await self._bounds()
-            except (KafkaError, TimeoutError, OSError) as fault:
-                await self._discard()
-                raise Transient(f"Kafka did not answer: {type(fault).__name__}.") from fault
-        stored = await self._handler.load_positions(self._source)
-        return sum(
-            max(0, end - max(stored.get(partition.partition, -1) + 1, begins[partition]))
-            for partition, end in ends.items()
-        )
-
-    async def close(self) -> None:
-        async with self._lock:
-            await self._discard()
-
-    async def _bounds(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-        if self._client is None:
-            self._client = AIOKafkaConsumer(**self._kafka.client_options(), enable_auto_commit=False)
-            await self._client.start()
-        # No public call fetches one topic's metadata without subscribing to it and fetching its records.
-        await self._client._client.set_topics([self._topic])  # noqa: SLF001
-        numbers = self._client.partitions_for_topic(self._topic)
-        if not numbers:
-            raise Transient(f"The topic {self._topic} is not there.")
-        partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
-        return await self._client.beginning_offsets(partitions), await self._client.end_offsets(partitions)
-
-    async def _discard(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            with suppress(Exception):
-                await asyncio.wait_for(client.stop(), 3)

@@ -13,11 +13,12 @@ from libs.runtime.asgi import Status, make_api
 from libs.runtime.auth import ApiKeys
 from libs.runtime.consumption import BatchConsumer
 from libs.runtime.kafka import KafkaSettings, Publisher, make_broker
+from libs.runtime.lag import TopicLag
 from libs.runtime.outbox import unpublished
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate, transient_faults
 from libs.runtime.relay import Relay
 from libs.runtime.serving import Process
-from libs.runtime.transactional import TopicLag, TransactionalHandler
+from libs.runtime.transactional import TransactionalHandler
 from services.notifications.api import routes
 from services.notifications.consumer import SCHEMA, handler
 from services.notifications.settings import NotificationsSettings
@@ -41,7 +42,8 @@ def compose(settings: NotificationsSettings, kafka: KafkaSettings, role: str) ->
         process.pool(pool)
         handling = handler(pool, parked_max=settings.parked_max)
         lag = make_lag(kafka, handling)
-        process.resource("topic lag", lambda: _closing(lag))
+        process.resource("topic lag", lag.lent)
+        process.step("positions", lag.refuse_recreated)
         _add_consumer(process, kafka, handling)
         _add_mirror(process, pool, settings, kafka)
         process.http(make_app(process, pool, settings, lag), settings.http_host, settings.http_port)
@@ -64,7 +66,7 @@ async def open_releaser(settings: NotificationsSettings) -> AsyncIterator[Transa
 def make_lag(kafka: KafkaSettings, handling: TransactionalHandler) -> TopicLag:
     """What is not consumed yet of the whole topic, whoever consumes it."""
     topic = ORDERS_ORDERS.name
-    return TopicLag(kafka, topic=topic, source=f"{SERVICE}:{topic}", handler=handling)
+    return TopicLag(kafka, topic=topic, source=f"{SERVICE}:{topic}", positions=handling.load_positions)
 
 
 def make_app(process: Process, pool: AsyncPool, settings: NotificationsSettings, lag: TopicLag) -> FastAPI:
@@ -104,11 +106,3 @@ def _add_mirror(
     )
     process.task("relay parked-mirror", relay.run)
     process.health.ready("relay parked-mirror", lambda: relay.last_fault or None)
-
-
-@asynccontextmanager
-async def _closing(lag: TopicLag) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        await lag.close()

@@ -23,7 +23,10 @@ def main(argv: list[str]) -> int:
 
     settings, kafka = load_or_exit(OrdersSettings, KafkaSettings)
     if role == "migrate":
-        from services.orders.app import migrate_orders
+        from libs.runtime.logs import configure_logs
+        from services.orders.app import SERVICE, migrate_orders
+
+        configure_logs(SERVICE, settings.log_level)
 
         sys.stdout.write(json.dumps({"applied": migrate_orders(settings.dsn)}) + "\n")
         return 0

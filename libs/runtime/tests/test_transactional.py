@@ -15,11 +15,12 @@ from libs.runtime.clock import uuid7
 from libs.runtime.consumption import BatchConsumer
 from libs.runtime.errors import Fenced, Permanent, Transient
 from libs.runtime.kafka import KafkaSettings, make_broker
+from libs.runtime.lag import TopicLag, TopicRecreated
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, make_pool, migrate
 from libs.runtime.records import Record
 from libs.runtime.redrive import Selection, redrive
 from libs.runtime.tests.order_records import SOURCE, TYPES, record
-from libs.runtime.transactional import Received, TopicLag, TransactionalHandler
+from libs.runtime.transactional import Received, TransactionalHandler
 
 MIGRATION = """
 CREATE TABLE {schema}.order_sequences (
@@ -355,7 +356,7 @@ async def test_records_of_a_real_topic_end_as_they_should_and_a_restart_repeats_
 ) -> None:
     settings = KafkaSettings(bootstrap_servers=kafka)
     handler = Consumption(pool, schema="ledger", types=TYPES, apply=Ledger(fail_on={"C/1"}).apply)
-    lag = TopicLag(settings, topic=topic, source=f"{topic}:{topic}", handler=handler)
+    lag = TopicLag(settings, topic=topic, source=f"{topic}:{topic}", positions=handler.load_positions)
     batch = [
         record(0, "A", 1),
         record(1, "A", 1),
@@ -368,7 +369,7 @@ async def test_records_of_a_real_topic_end_as_they_should_and_a_restart_repeats_
         record(8, "E", 1, replaced=[("ce_id", b"\xff")]),
     ]
     await send(kafka, topic, batch)
-    try:
+    async with lag.lent():
         assert await lag.records() == 9
         await _consume(settings, topic, handler, until=8)
         assert await lag.records() == 0
@@ -376,8 +377,6 @@ async def test_records_of_a_real_topic_end_as_they_should_and_a_restart_repeats_
         assert await lag.records() == 3
         await _consume(settings, topic, handler, until=11)
         assert await lag.records() == 0
-    finally:
-        await lag.close()
     assert await applied(pool) == ["A/1", "A/2", "A/3"]
     assert await parked(pool) == [
         ("B", 2, "MALFORMED"),
@@ -404,7 +403,23 @@ async def _consume(settings: KafkaSettings, topic: str, handler: Consumption, *,
 @pytest.mark.connected
 async def test_the_lag_of_a_topic_that_is_not_there_is_no_number(pool: AsyncPool, kafka: str) -> None:
     settings = KafkaSettings(bootstrap_servers=kafka)
-    lag = TopicLag(settings, topic=f"test.{uuid7().hex}", source=SOURCE, handler=handler_of(pool))
-    with pytest.raises(Transient):
-        await lag.records()
-    await lag.close()
+    positions = handler_of(pool).load_positions
+    lag = TopicLag(settings, topic=f"test.{uuid7().hex}", source=SOURCE, positions=positions)
+    async with lag.lent():
+        with pytest.raises(Transient):
+            await lag.records()
+
+
+@pytest.mark.connected
+async def test_a_topic_that_was_re_created_is_refused_in_a_sentence(
+    pool: AsyncPool, kafka: str, topic: str
+) -> None:
+    await send(kafka, topic, [record(0, "A", 1)])
+
+    async def positions(_: str) -> dict[int, int]:
+        return {0: 7}
+
+    lag = TopicLag(KafkaSettings(bootstrap_servers=kafka), topic=topic, source=SOURCE, positions=positions)
+    async with lag.lent():
+        with pytest.raises(TopicRecreated, match="re-created"):
+            await lag.refuse_recreated()

@@ -20,11 +20,12 @@ from libs.events.wire import PublicEvent
 from libs.runtime.clock import now, uuid7
 from libs.runtime.consumption import BatchConsumer, Outcomes
 from libs.runtime.kafka import KafkaSettings, make_broker
+from libs.runtime.lag import TopicLag
 from libs.runtime.postgres import AsyncPool, make_pool
 from libs.runtime.records import Record
 from libs.runtime.serving import Process
 from libs.runtime.settings import ApiKey
-from libs.runtime.transactional import TopicLag, TransactionalHandler
+from libs.runtime.transactional import TransactionalHandler
 from services.inventory.app import make_app, migrate_inventory
 from services.inventory.consumer import TYPES, handler
 from services.inventory.invariants import violations

@@ -15,11 +15,11 @@ from libs.events.envelope import Envelope, event_name, to_headers
 from libs.events.examples import EXAMPLES
 from libs.events.wire import PublicEvent
 from libs.runtime.clock import now
+from libs.runtime.lag import TopicLag
 from libs.runtime.postgres import AsyncPool, make_pool
 from libs.runtime.records import Record
 from libs.runtime.serving import Process
 from libs.runtime.settings import ApiKey
-from libs.runtime.transactional import TopicLag
 from services.notifications.app import make_app, migrate_notifications
 from services.notifications.consumer import TYPES, handler
 from services.notifications.policy import TOLD
