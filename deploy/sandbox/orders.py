@@ -86,6 +86,13 @@ class Order:
     def ended(self) -> bool:
         return len(self.past) == len(self.life.steps)
 
+    @property
+    def only_pushed(self) -> bool:
+        """Whether no list ever shows the order: Tokopedia lists what has reached 220, nothing before."""
+        if isinstance(self.shop, LazadaShop):
+            return False
+        return all(step.status != "220" for step in self.life.steps)
+
     def next_step(self) -> Step | None:
         return None if self.ended else self.life.steps[len(self.past)]
 

@@ -24,6 +24,8 @@ from deploy.sandbox.settings import Buyer
 # After so many events in a row the loop is given to others.
 BURST = 50
 # Each event of an order has a source of chance of its own, apart from that of its life.
+# Once a real second, for what nothing but the push can tell.
+ONLY_PUSHED_RETRIES = 300
 FAULT_STREAM = 0x9E3779B97F4A7C15
 
 
@@ -211,7 +213,11 @@ class Run:
         made = market.pushes(self, order, step, self._now_there(step.at))
         self.counts.pushes_lost += 0 if made else max(1, len(step.lines))
         for push in made:
-            await self._dispatch(push, fate(chance, self.spec.rates), due.after, planned)
+            drawn = fate(chance, self.spec.rates)
+            if order.only_pushed and order.ended:
+                # Nothing else tells of this order, so that what is true stays knowable.
+                drawn = drawn._replace(lost=False)
+            await self._dispatch(push, drawn, due.after, planned)
 
     def _now_there(self, at_least: int) -> int:
         """Marketplace time, which never passes real time."""
@@ -257,10 +263,13 @@ class Run:
             return
         market = self._markets[push.order.marketplace]
         self.counts.pushes_failed += 1
-        if push.attempt >= market.retries:
+        retries, wait_seconds = market.retries, market.retry_seconds / self.spec.time_scale
+        if push.order.only_pushed and push.order.ended:
+            retries, wait_seconds = ONLY_PUSHED_RETRIES, 1.0
+        if push.attempt >= retries:
             self.counts.pushes_given_up += 1
             return
         push.attempt += 1
         push.request = b""  # It is written anew when it is due; many may wait.
         self.counts.pushes_retried += 1
-        self._schedule(self._elapsed() + market.retry_seconds / self.spec.time_scale, push.order, push)
+        self._schedule(self._elapsed() + wait_seconds, push.order, push)
