@@ -161,7 +161,10 @@ def judge_goods(d: Decision, *, known: bool) -> e.Disposition:
     if not parts:
         return e.Disposition.DUPLICATE if known else _ahead(d, news)
     if known:
-        filled = _fill(d, parts, news, counts=False)
+        # News that was in conflict, or belongs to a return case, fills nothing when it comes again either.
+        told = [piece.part for piece in _chosen(d, parts, news)]
+        told = [part for part in told if verdict(d, part, news) not in {Verdict.CASE, Verdict.CONFLICT}]
+        filled = _fill(d, told, news, counts=False)
         return e.Disposition.APPLIED if filled else e.Disposition.DUPLICATE
     pieces = _chosen(d, parts, news)
     sorted_out: dict[Verdict, list[Piece]] = {}
@@ -265,6 +268,7 @@ def _carry_out(d: Decision, found: dict[Verdict, list[Piece]], news: News) -> e.
                 told.append(e.Disposition.APPLIED)
             case Verdict.UNDO:
                 for package, held in by_package(d, pieces, news).items():
+                    _name_package(d, news, package, held)
                     undo(d, news, package, moved(d, held))
                 told.append(e.Disposition.APPLIED)
             case Verdict.SAME:
@@ -349,9 +353,17 @@ def _apply(d: Decision, pieces: list[Piece], news: News) -> None:
         return
     d.imply_confirmation(news)
     for package, held in by_package(d, pieces, news).items():
+        _name_package(d, news, package, held)
         advance(d, news, package, moved(d, held))
     if news.type == "OrderCompleted":
         accept(d, news, moved(d, pieces))
+
+
+def _name_package(d: Decision, news: News, package: str, pieces: list[Piece]) -> None:
+    """Put pieces into the package that news names before they move on in it."""
+    joining = [piece for piece in pieces if piece.part.package not in {"", package}]
+    if joining:
+        d.emit(e.OrderDetailsCompleted(at=news.at, fact=news.step, package=package, parts=moved(d, joining)))
 
 
 def _case(d: Decision, pieces: list[Piece], news: News) -> e.Disposition:

@@ -50,8 +50,10 @@ def judge_success(d: Decision, *, known: bool) -> e.Disposition:
     data = money_data(d.fact)
     order, news = d.order, d.news
     amount, reference = data.amount or 0, data.reference or ""
+    if known and foreign(d, data):
+        return e.Disposition.DUPLICATE
     if known:
-        return _fill(d, amount, reference)
+        return _fill(d, 0 if _is_booked(d, amount, reference) else amount, reference)
     if foreign(d, data):
         return _unbooked(d, data)
     if money.is_cod(order):
@@ -214,8 +216,8 @@ def judge_refund(d: Decision, *, known: bool) -> e.Disposition:
     key = fact_key(news.ref, news.at)
     if known and not (amount and key in order.refunds_unstated):
         return e.Disposition.DUPLICATE
-    if amount and foreign(d, data):
-        return _unbooked(d, data)
+    if foreign(d, data):
+        return e.Disposition.DUPLICATE if known else _unbooked(d, data)
     if amount == 0:
         d.read_wanted = True
         return d.record(e.Disposition.NOTE, news, dimension=e.Dimension.PAYMENT)

@@ -107,37 +107,53 @@ def move(order: Order, moved: tuple[MovedPart, ...], change: Callable[[Part], Pa
 def housed(order: Order, package: str, before: Order) -> Order:
     """The order with the package that parts were put in, and without those that were left empty (OM-8).
 
-    A package that only gets its name keeps the AWB and courier of the one its parts came from.
+    Parts in shipping bring their live AWB along (INV-9), and a package that only gets its name keeps all of
+    the one its parts came from.
     """
-    if package and package_of(order, package) is None:
-        origin = _origin(order, package, before)
-        made = Package(id=package) if origin is None else replace(origin, id=package, news=None)
+    if package:
+        order = _received(order, package, before)
+    held = {part.package for part in order.parts}
+    kept = tuple(each for each in order.packages if each.id in held or each.news is not None)
+    if len(kept) == len(order.packages):
+        return order
+    carried = {each.awb for each in kept if each.live}
+    void = tuple(
+        each.awb
+        for each in order.packages
+        if each not in kept and each.live and each.awb and each.awb not in carried
+    )
+    return replace(order, packages=kept, void_awbs=(*order.void_awbs, *void))
+
+
+def _received(order: Order, package: str, before: Order) -> Order:
+    """The order after a package took in parts, some of them from other packages."""
+    inside = {part.id: part for part in order.parts if part.package == package}
+    origins = {
+        part.package: inside[part.id]
+        for part in before.parts
+        if part.id in inside and part.package not in {"", package}
+    }
+    if package_of(order, package) is None:
+        made = Package(id=package)
+        for origin in origins:
+            left = package_of(before, origin)
+            emptied = all(part.package != origin for part in order.parts)
+            if left is not None and emptied and not is_named(origin):
+                made = replace(left, id=package, news=None)
         number = int(package[1:]) if package.startswith(UNNAMED) else 0
         order = replace(
             order,
             packages=(*order.packages, made),
             packages_made=max(order.packages_made, number),
         )
-    held = {part.package for part in order.parts}
-    kept = tuple(each for each in order.packages if each.id in held or each.news is not None)
-    if len(kept) == len(order.packages):
-        return order
-    gone = [each for each in order.packages if each not in kept]
-    carried = {each.awb for each in kept if each.live}
-    void = tuple(each.awb for each in gone if each.live and each.awb and each.awb not in carried)
-    return replace(order, packages=kept, void_awbs=(*order.void_awbs, *void))
-
-
-def _origin(order: Order, package: str, before: Order) -> Package | None:
-    """The package that the parts of a new one came from, if they left it empty and it had no name."""
-    moved = {part.id for part in order.parts if part.package == package}
-    origins = {part.package for part in before.parts if part.id in moved}
-    if len(origins) != 1:
-        return None
-    (origin,) = origins
-    if is_named(origin) or any(part.package == origin for part in order.parts):
-        return None
-    return package_of(before, origin)
+    for origin, part in origins.items():
+        left = package_of(before, origin)
+        target = package_of(order, package)
+        if left is None or not left.live or target is None or target.live or not in_shipping(part):
+            continue
+        lit = replace(target, live=True, awb=left.awb or target.awb)
+        order = replace(order, packages=tuple(lit if each.id == package else each for each in order.packages))
+    return order
 
 
 def change_package(order: Order, package: str, change: Callable[[Package], Package]) -> Order:

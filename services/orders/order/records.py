@@ -27,7 +27,7 @@ from services.orders.order.model import (
     fact_key,
     newer,
 )
-from services.orders.order.parts import announced, change_package, housed, move, package_of
+from services.orders.order.parts import announced, change_package, housed, move, package_of, with_pieces
 
 
 def completed_details(order: Order, event: e.OrderDetailsCompleted) -> Order:
@@ -48,7 +48,7 @@ def completed_details(order: Order, event: e.OrderDetailsCompleted) -> Order:
     if event.package:
         if event.parts:
             moved = move(order, event.parts, lambda part: replace(part, package=event.package))
-            order = housed(moved, event.package, order)
+            order = housed(moved, event.package, with_pieces(order, event.parts))
         order = announced(order, event.package, event.announced_awb)
     return replace(
         order,

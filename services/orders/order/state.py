@@ -27,6 +27,7 @@ from services.orders.order.parts import (
     move,
     package_of,
     unbooked,
+    with_pieces,
 )
 from services.orders.order.records import completed_details, noticed, recorded
 from services.orders.order.requests import cased, requested, without_requested
@@ -212,7 +213,7 @@ def _set(order: Order, event: e.Moved, number: int, value: Fulfilment) -> Order:
     moved = move(order, event.parts, change)
     if event.package and package_of(order, event.package) is not None and not _rehoused(order, event):
         return moved
-    return housed(moved, event.package, order)
+    return housed(moved, event.package, with_pieces(order, event.parts))
 
 
 def _rehoused(order: Order, event: e.Moved) -> bool:
@@ -259,11 +260,16 @@ def _cancelled(order: Order, event: e.LinesCancelled | e.OrderCancelled, number:
         moved,
         status=Status.CANCELLED,
         status_since=number,
-        cancelled_at=at,
+        cancelled_at=_latest([part.cancelled_at for part in moved.parts], at),
         transaction=Transaction.NONE,
         transaction_since=number if order.transaction is not Transaction.NONE else order.transaction_since,
         request=None,
     )
+
+
+def _latest(times: list[e.Instant | None], at: e.Instant | None) -> e.Instant | None:
+    """The instant by which everything has happened, whatever the order in which the news of it came."""
+    return max((time for time in (*times, at) if time is not None), default=None)
 
 
 def _accepted(order: Order, event: e.LinesAccepted | e.OrderCompleted, number: int) -> Order:
@@ -281,7 +287,7 @@ def _accepted(order: Order, event: e.LinesAccepted | e.OrderCompleted, number: i
         order,
         status=Status.COMPLETED,
         status_since=number,
-        completed_at=at,
+        completed_at=_latest([None if part.mark is None else part.mark.at for part in order.parts], at),
         coverage_since=number if money.is_cod(order) else order.coverage_since,
         request=None,
     )

@@ -21,7 +21,7 @@ def fact(
     time: float | None = None,
     line: str | None = None,
     *,
-    package: str | None = None,
+    of_package: str | None = None,
     read: float | None = None,
     status: str | None = "",
     occurrence: int = 1,
@@ -29,7 +29,7 @@ def fact(
 ) -> Fact:
     """A fact about the order, or about a line or package of it, at a time."""
     return Fact(
-        id=f"{type_}/{time}/{line}/{package}/{read}",
+        id=f"{type_}/{time}/{line}/{of_package}/{read}/{data or ''}",
         type=type_,
         channel="lazada",
         site="id",
@@ -37,7 +37,7 @@ def fact(
         connection="0195b2a0-0000-7000-8000-000000000002",
         order="712345678901001",
         seller="0195b2a0-0000-7000-8000-000000000001",
-        scope=Scope(line=line, package=package),
+        scope=Scope(line=line, package=of_package),
         occurred_at=at(time),
         source_status=type_.lower() if status == "" else status,
         occurrence=occurrence,
