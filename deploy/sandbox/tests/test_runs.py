@@ -78,9 +78,18 @@ async def test_a_duplicate_is_byte_identical_and_a_lost_push_never_arrives(sandb
     assert set(bodies.values()) == {2}
     assert counts["pushes_duplicated"] == len(bodies)
     sandbox.receiver.received.clear()
-    counts = await sandbox.play(faults={"lose": 1.0})
+    counts = await sandbox.play(marketplaces=["lazada"], faults={"lose": 1.0})
     assert counts["pushes_sent"] == 0 < counts["pushes_lost"]
     assert sandbox.receiver.received == []
+
+
+async def test_only_what_no_list_shows_is_never_lost(sandbox: Running) -> None:
+    played = await sandbox.play(marketplaces=["tokopedia"], orders=60, faults={"lose": 1.0})
+    told = {str(got.message["order_id"]) for got in sandbox.receiver.received}
+    truth = await sandbox.truth(played["run"])
+    cancelled = {order["order"] for order in truth if order["lines"][0]["status"] in {"0", "10", "15"}}
+    assert told
+    assert told <= cancelled
 
 
 async def test_reordered_and_delayed_pushes_come_late_with_their_old_content(sandbox: Running) -> None:
