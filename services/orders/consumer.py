@@ -4,7 +4,7 @@ No rule lives here. A batch is prepared (decoded, loaded, judged) without an eff
 the positions it consumed; when the append finds that something moved, it is prepared anew.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -177,7 +177,7 @@ class FactsHandler:
     def __init__(self, pool: AsyncPool, *, parked_max: int = PARKED_MAX) -> None:
         self._pool = pool
         self._parked_max = parked_max
-        self._states: OrderedDict[UUID, tuple[int, Order]] = OrderedDict()
+        self._states: dict[UUID, tuple[int, Order]] = {}
         self._faults_parked = 0
 
     async def load_positions(self, source: str) -> dict[int, int]:
@@ -311,11 +311,10 @@ class FactsHandler:
 
     def _remember(self, batch: _Batch) -> None:
         """Keep the states that hold now; only called once the append is durable."""
-        for order_id, state in batch.states.items():
-            self._states[order_id] = state
-            self._states.move_to_end(order_id)
-        while len(self._states) > STATES_KEPT:
-            self._states.popitem(last=False)
+        if len(self._states) + len(batch.states) > STATES_KEPT:
+            # Forgetting all now and then costs less than keeping count of which was used last.
+            self._states.clear()
+        self._states |= batch.states
         for row in batch.request.parked:
             PARKED.labels("orders", row.reason).inc()
             self._faults_parked += row.reason != "BEHIND"

@@ -5,7 +5,7 @@ upcast here; nothing is renamed or removed from the table.
 """
 
 import base64
-import uuid
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final, cast
 from uuid import UUID
@@ -24,6 +24,11 @@ from services.orders.recorder import PostgresRecorder, uuids
 # The namespace of channel order ids (OM-2); it never changes, or every order would get a new id.
 ORDER_NAMESPACE: Final = UUID("6b1f5f0e-7a53-5d0c-9d27-5f1f3c2f8a10")
 
+_NAMESPACE_BYTES: Final = ORDER_NAMESPACE.bytes
+# Version 5 and the variant of RFC 9562.
+_UUID5_MASK: Final = ~(0xF << 76 | 0x3 << 62)
+_UUID5_BITS: Final = 5 << 76 | 2 << 62
+
 # An event larger than its topic takes is refused here, never met by the relay (decision 0003).
 STATE_BYTES_MAX: Final = 900_000
 
@@ -37,7 +42,12 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 def order_id_of(connection: str, external_order_id: str) -> UUID:
     """The id of a channel order: UUIDv5 of `<connection>:<external order id>` (OM-2, IN-06)."""
-    return uuid.uuid5(ORDER_NAMESPACE, f"{connection}:{external_order_id}")
+    # What uuid.uuid5 does, without the checks of UUID's constructor: a third of its time.
+    digest = hashlib.sha1(
+        _NAMESPACE_BYTES + f"{connection}:{external_order_id}".encode(), usedforsecurity=False
+    )
+    value = int.from_bytes(digest.digest()[:16], "big")
+    return UUID(int=(value & _UUID5_MASK) | _UUID5_BITS)
 
 
 def order_number(channel: str, order_id: UUID) -> str:
