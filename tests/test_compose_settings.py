@@ -53,3 +53,9 @@ def test_the_native_stack_tells_each_service_the_same_as_compose(service: str, t
     native = environment(layout, service, kafka="127.0.0.1:1", database="postgresql://u:p@127.0.0.1:1/d")
     only_in_containers = {"HTTP_HOST"}
     assert set(native) == told_by_compose(service) - only_in_containers
+
+
+def test_every_setting_is_documented() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    names = {variable.name for variable in describe(KafkaSettings, *SETTINGS.values())}
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
