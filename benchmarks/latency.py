@@ -109,7 +109,8 @@ async def _at_pace(calls: list[Any]) -> list[str]:
         if pause > 0:
             await asyncio.sleep(pause)
         tasks.append(asyncio.create_task(call()))
-    return await asyncio.gather(*tasks)
+    done: list[str] = await asyncio.gather(*tasks)
+    return done
 
 
 class Follower:
@@ -170,7 +171,8 @@ class Follower:
 def _received(servers: Servers) -> dict[str, float]:
     with psycopg.connect(servers.database) as connection:
         rows = connection.execute(
-            "SELECT id::text, extract(epoch FROM received_at)::float FROM channels.raw_messages WHERE verdict <> 'READ'"
+            "SELECT id::text, extract(epoch FROM received_at)::float FROM channels.raw_messages"
+            " WHERE verdict <> 'READ'"
         ).fetchall()
     return dict(rows)
 

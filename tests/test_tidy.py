@@ -13,9 +13,30 @@ from libs.events.topics import TOPICS
 ROOT = Path(__file__).parents[1]
 FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 500
-FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "manager", "processor", "data", "info", "process", "misc"}
+FORBIDDEN_NAMES = {
+    "utils",
+    "helpers",
+    "common",
+    "base",
+    "manager",
+    "processor",
+    "data",
+    "info",
+    "process",
+    "misc",
+}
 SERVICES = ("orders", "channels", "inventory", "notifications")
-PLUMBING = ("README.md", "__main__.py", "app.py", "settings.py", "api.py", "store.py", "metrics.py", "migrations", "tests")
+PLUMBING = (
+    "README.md",
+    "__main__.py",
+    "app.py",
+    "settings.py",
+    "api.py",
+    "store.py",
+    "metrics.py",
+    "migrations",
+    "tests",
+)
 
 
 def sources() -> list[Path]:

@@ -121,7 +121,7 @@ async def test_a_fact_waits_for_its_order_across_batches_and_restarts(
     assert await events(pool) == []
     outcomes = await FactsHandler(pool).handle([log.record(placed("1"))], {0: 0})
     assert outcomes == {"handled": 2}
-    assert [name for name, _ in await events(pool)][0] == "OrderPlaced"
+    assert (await events(pool))[0] == ("OrderPlaced", 1)
     assert "OrderConfirmed" in [name for name, _ in await events(pool)]
     assert await rows(pool, "SELECT FROM orders.waiting") == []
 
@@ -142,7 +142,7 @@ async def test_what_waits_too_long_is_parked_in_order_and_comes_back_by_redrive(
     assert outcomes == {"parked": 1}, "The placement waits behind what is parked of its order."
     report = await redrive(FactReleaser(pool), Selection(), per_second=1000)
     assert report.outcomes == {"waiting": 2, "handled": 1}
-    assert [name for name, _ in await events(pool)][0] == "OrderPlaced"
+    assert (await events(pool))[0] == ("OrderPlaced", 1)
     assert await rows(pool, "SELECT FROM orders.parked") == []
     assert await rows(pool, "SELECT FROM orders.waiting") == []
 

@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator
 from unittest import TestCase
-from uuid import UUID, uuid4
 
-import psycopg
 import pytest
-from eventsourcing.persistence import StoredEvent
 from eventsourcing.tests.persistence import (
     ApplicationRecorderTestCase,
     NonInterleavingNotificationIDsBaseCase,

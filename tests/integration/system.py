@@ -1,0 +1,375 @@
+"""The whole system for these tests: real servers and processes of their own, to be used, broken and mended.
+
+It is what `make up` starts, in a directory of its own and told three things more: short consumer sessions,
+so that a take-over takes seconds; frequent polls; and the key of a second seller.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import httpx
+import psycopg
+import pytest
+
+from deploy.local import processes, up
+from deploy.local.layout import LOCAL, ROOT, Layout, locked
+from deploy.local.services import SERVICES, TOKOPEDIA_FS_ID, TOKOPEDIA_SHOP, Demo, Process, environment, table
+from deploy.local.stack import NativeStack
+
+Json = dict[str, Any]
+
+DIRECTORY = LOCAL / "stack" / "faults"
+SESSION_SECONDS = 6
+POLL_SECONDS = 3
+# After the run has ended, so many polls of every shop must have found nothing more.
+QUIET_POLLS = 2
+SHOPS = {"lazada": 2, "tokopedia": 1}
+STRANGER_KEY = "jejak_a-key-of-another-seller-of-these-tests-only"
+STRANGER_SELLER = "01920000-0000-7000-8000-0000000000ff"
+STRANGER_SCOPES = ["orders:read", "channels:read", "inventory:read", "notifications:read"]
+FAULTS = {"duplicate": 0.15, "reorder": 0.15, "lose": 0.1, "delay": 0.1}
+NOT_DRAINED = ("lag_records", "unpublished_events", "waiting", "parked")
+_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+class Look(NamedTuple):
+    """The system at one moment, as its own doors tell."""
+
+    statuses: dict[str, Json]
+    events: int
+    polls: Counter[str]
+
+
+class System:
+    """One running system; every wait has a deadline and says what it was waiting for."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.endpoints: Json = {}
+        self.http = httpx.Client(timeout=10)
+        # The public events of the store, read once each.
+        self.stored: list[Json] = []
+        self._after = ""
+        self._extras: list[str] = []
+
+    # ---- processes
+
+    @property
+    def servers(self) -> NativeStack:
+        return NativeStack(self.layout.directory)
+
+    def up(self) -> Json:
+        """Start what does not run, as `make up` does; the endpoints."""
+        self.endpoints = up.up(self.layout)
+        return self.endpoints
+
+    def mend(self) -> None:
+        """Start what does not run, without the preparing of `up`, which takes longer than all else here."""
+        for name in list(self._extras):
+            self.end(name)
+        self.servers.start()
+        for part in self._table():
+            up.launch(self.layout, part)
+        for part in self._table():
+            up.wait_until_ready(self.layout, part)
+
+    def down(self) -> None:
+        for name in list(self._extras):
+            self.end(name)
+        up.down(self.layout)
+
+    def pid(self, name: str) -> int:
+        found = processes.running(self.layout, name)
+        assert found is not None, f"{name} is not running:\n{processes.tail(self.layout, name)}"
+        return found
+
+    def kill(self, name: str) -> None:
+        """End the process as a crash would (kill -9)."""
+        os.kill(self.pid(name), signal.SIGKILL)
+        wait_until(lambda: processes.running(self.layout, name) is None, 10, f"{name} is dead")
+
+    def start(self, name: str) -> None:
+        """Start one process of the table, by what `up` itself starts it with; return when it is ready."""
+        part = next(each for each in self._table() if each.name == name)
+        up.launch(self.layout, part)
+        up.wait_until_ready(self.layout, part)
+
+    def _table(self) -> list[Process]:
+        return table(
+            self.layout,
+            kafka=self.endpoints["kafka"],
+            database=self.endpoints["database"],
+            sandbox=self.layout.directory / "sandbox.json",
+        )
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """Stop the process from running (SIGSTOP) and let it go on afterwards."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def start_more(self, service: str, role: str, *, wait: bool = True) -> str:
+        """Start one more process of a service in one role, with a port of its own; its name."""
+        name = f"{service}-{role}"
+        port = self.layout.free_port(name)
+        told = environment(
+            self.layout, service, kafka=self.endpoints["kafka"], database=self.endpoints["database"]
+        )
+        told[f"{service.upper()}_HTTP_PORT"] = str(port)
+        command = [sys.executable, "-m", f"services.{service}", role]
+        processes.spawn(self.layout, name, command, environment={**os.environ, **told}, directory=ROOT)
+        if name not in self._extras:
+            self._extras.append(name)
+        if wait:
+            up.wait_until_ready(self.layout, Process(name, command, told, port))
+        return name
+
+    def end(self, name: str) -> None:
+        """Have a process drain and end."""
+        processes.stop(self.layout, name)
+        if name in self._extras:
+            self._extras.remove(name)
+
+    # ---- doors
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.layout.port(name)}"
+
+    def get(self, name: str, path: str, *, key: str | None = "", **query: Any) -> httpx.Response:
+        """A GET at a process, with the demo key unless another or None is given."""
+        headers = {} if key is None else {"authorization": f"Bearer {key or self.endpoints['api_key']}"}
+        return self.http.get(f"{self.url(name)}{path}", params=query, headers=headers)
+
+    def read(self, name: str, path: str, **query: Any) -> Json:
+        answer = self.get(name, path, **query)
+        assert answer.status_code == 200, f"{name}{path}: {answer.status_code} {answer.text[:300]}"
+        found: Json = answer.json()
+        return found
+
+    def listed(self, name: str, path: str, **query: Any) -> list[Json]:
+        """All items of a list, page by page."""
+        found: list[Json] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self.read(name, path, limit=500, cursor=cursor, **query)
+            found += page["items"]
+            cursor = page["next"]
+        return found
+
+    def read_store(self) -> list[Json]:
+        """Every public event that the store gives, oldest first."""
+        while True:
+            page = self.read("orders", "/v1/events", after=self._after, limit=500)
+            self.stored += page["items"]
+            if page["next"] == self._after:
+                return self.stored
+            self._after = page["next"]
+
+    def metric(self, process: str, name: str, **labels: str) -> float:
+        """The sum of a metric of a process over the labels that are not named."""
+        page = self.get(process, "/metrics", key=None).text
+        return sum(
+            float(value)
+            for found, text, value in _SAMPLE.findall(page)
+            if found == name and labels.items() <= dict(_LABEL.findall(text)).items()
+        )
+
+    def query(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.endpoints["database"], autocommit=True) as connection:
+            cursor = connection.execute(text.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    # ---- the sandbox
+
+    def sandbox(self, path: str, body: Json | None = None, **query: Any) -> Json:
+        url = f"{self.endpoints['sandbox']['control']}/control{path}"
+        answer = self.http.get(url, params=query) if body is None else self.http.post(url, json=body, timeout=30)
+        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:300]}"
+        found: Json = answer.json()
+        return found
+
+    def start_run(self, *, seed: int, orders: int = 80, **more: Any) -> "Run":
+        """Start a run of both marketplaces with pushes lost, doubled, late and out of order."""
+        print(f"seed {seed}")
+        spec = {
+            "seed": seed,
+            "orders": orders,
+            "per_second": 5,
+            "marketplaces": ["lazada", "tokopedia"],
+            "faults": FAULTS,
+            # The half an hour at the marketplace after which Lazada sends again passes in half a second.
+            "time_scale": 3600,
+            "step_seconds": 0.6,
+            **more,
+        }
+        return Run(self, self.sandbox("/runs", spec)["run"], orders)
+
+    def tokopedia_shows(self) -> set[str]:
+        """The ids of the orders of the last days that Tokopedia's list shows to whoever asks."""
+        seller = Demo(self.layout)
+        address = self.endpoints["sandbox"]["tokopedia"]
+        granted = self.http.post(
+            f"{address}/token", params={"grant_type": "client_credentials"}, auth=seller.tokopedia_client
+        )
+        headers = {"authorization": f"Bearer {granted.json()['access_token']}"}
+        now = int(time.time())
+        query = {"fs_id": TOKOPEDIA_FS_ID, "shop_id": TOKOPEDIA_SHOP, "per_page": "100"}
+        found: set[str] = set()
+        for page in itertools.count(1):
+            asked = {**query, "from_date": str(now - 250_000), "to_date": str(now), "page": str(page)}
+            answer = self.http.get(f"{address}/v2/order/list", params=asked, headers=headers)
+            assert answer.status_code == 200, answer.text[:300]
+            rows = answer.json()["data"] or []
+            found |= {str(row["order_id"]) for row in rows}
+            if len(rows) < 100:
+                return found
+        raise AssertionError("The loop ends by itself.")
+
+    # ---- waiting
+
+    def look(self) -> Look | None:
+        """The system now; None while one of its doors is shut."""
+        try:
+            statuses = {}
+            for service in SERVICES:
+                answer = self.get(service, "/v1/status")
+                if answer.status_code != 200:
+                    return None
+                statuses[service] = answer.json()
+            polls = Counter(
+                {each: int(self.metric("channels", "channels_polls_total", channel=each, result="complete")) for each in SHOPS}
+            )
+            return Look(statuses, len(self.read_store()), polls)
+        except (httpx.TransportError, AssertionError):
+            return None
+
+    def settle(self, seconds: float = 90) -> None:
+        """Wait until everything is worked through and further polls of every shop bring nothing new.
+
+        Orders that are not final are read again from time to time, and such a reading is waited for by
+        channels. So what channels waits for must have been nothing once, and everything else always.
+        """
+        deadline = time.monotonic() + seconds
+        since: Look | None = None
+        emptied = False
+        last: Look | None = None
+        while time.monotonic() < deadline:
+            last = self.look() or last
+            if last is None or _undrained(last) or (since is not None and last.events != since.events):
+                since, emptied = None, False
+            else:
+                since = since if since is not None and since.polls <= last.polls else last
+                emptied |= last.statuses["channels"]["waiting"] == 0
+                grown = last.polls - since.polls
+                if emptied and all(grown[each] >= QUIET_POLLS * number for each, number in SHOPS.items()):
+                    return
+            time.sleep(0.2)
+        raise AssertionError(f"Not everything was worked through within {seconds} s: {last}")
+
+
+class Run:
+    """One run of the sandbox."""
+
+    def __init__(self, system: System, name: str, orders: int) -> None:
+        self._system = system
+        self.name = name
+        self.orders = orders
+
+    def state(self) -> Json:
+        return self._system.sandbox(f"/runs/{self.name}")
+
+    def wait_for(self, share: float, seconds: float = 60) -> None:
+        """Wait until this share of the orders has begun; the run must still be under way then."""
+        wait_until(
+            lambda: self.state()["orders"] >= share * self.orders, seconds, f"{share:.0%} of the orders"
+        )
+        assert self.state()["state"] == "running", "The run was over before the fault came."
+
+    def wait(self, seconds: float = 90) -> None:
+        """Wait until every life has ended and every push is answered, lost or given up."""
+        wait_until(lambda: self.state()["state"] != "running", seconds, f"{self.name} is done")
+        assert self.state()["state"] == "done", self.state()
+
+    def truth(self) -> list[Json]:
+        """Every order of the run as the marketplace has it."""
+        found: list[Json] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            query = {"limit": "500", **({"cursor": cursor} if cursor else {})}
+            page = self._system.sandbox(f"/runs/{self.name}/orders", **query)
+            found += page["items"]
+            cursor = page["next"]
+        return found
+
+
+def _undrained(look: Look) -> bool:
+    return any(
+        status[name]
+        for service, status in look.statuses.items()
+        for name in NOT_DRAINED
+        if (service, name) != ("channels", "waiting")
+    )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Return when the condition holds; fail at the deadline and say what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"Not within {seconds} s: {what}."
+        time.sleep(0.05)
+
+
+@contextmanager
+def running_system() -> Iterator[System]:
+    """A system with empty data, for one session; nothing of it is left running."""
+    with locked(LOCAL / "stack" / "faults.lock"), pytest.MonkeyPatch.context() as told:
+        tell(told)
+        up.down(Layout(DIRECTORY))
+        NativeStack(DIRECTORY).remove()
+        system = System(Layout(DIRECTORY))
+        try:
+            system.up()
+            yield system
+        finally:
+            system.down()
+            system.http.close()
+
+
+def tell(told: pytest.MonkeyPatch) -> None:
+    """Tell the stack what is particular here."""
+    # Its servers are killed, so they are never anybody else's.
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"):
+        told.delenv(name, raising=False)
+    # The stack passes on of its environment what it does not set itself; keys it does.
+    told.setenv("KAFKA_SESSION_TIMEOUT_MS", str(SESSION_SECONDS * 1000))
+    told.setenv("KAFKA_HEARTBEAT_INTERVAL_MS", "1000")
+    told.setattr(Demo, "api_keys", property(_two_sellers))
+
+
+def _two_sellers(demo: Demo) -> str:
+    keys: Mapping[str, tuple[str, list[str], str]] = {
+        "demo": (demo.api_key, ["*"], demo.seller),
+        "stranger": (STRANGER_KEY, STRANGER_SCOPES, STRANGER_SELLER),
+    }
+    return json.dumps(
+        [
+            {"id": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": scopes, "seller": seller}
+            for name, (key, scopes, seller) in keys.items()
+        ]
+    )
