@@ -7,10 +7,8 @@ Exactly one public event for each stored event of an order, with the same sequen
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
-from opentelemetry import trace
 
 from libs.events.envelope import SCHEMA_BASE, rfc3339, type_name
 from libs.events.topics import ORDERS_ORDERS
@@ -23,7 +21,6 @@ from services.orders.store import decode, is_order_event
 CHUNK_EVENTS = 500
 FOLLOWER = "relay"
 
-_tracer = trace.get_tracer(__name__)
 _ENCODER = msgspec.json.Encoder()
 _TOPIC = ORDERS_ORDERS.name
 
@@ -144,11 +141,7 @@ class StoreSource:
             rows = await cursor.fetchall()
         if not rows:
             return None
-        with _tracer.start_as_current_span(
-            f"send {_TOPIC}", attributes={"messaging.batch.message_count": len(rows)}
-        ):
-            records = _records(rows)
-        return Chunk(records, rows[-1][0], rows[0][5])
+        return Chunk(_records(rows), rows[-1][0], rows[0][5])
 
     async def done(self, mark: Any) -> None:
         async with transient_faults(), self._pool.connection() as connection:
@@ -175,7 +168,3 @@ async def unpublished(pool: AsyncPool) -> int:
         row = await cursor.fetchone()
     assert row is not None, "A scalar query answers one row."
     return int(row[0])
-
-
-def order_id_of_event(event: PublicEvent) -> UUID:
-    return UUID(event.subject)
