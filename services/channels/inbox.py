@@ -161,6 +161,7 @@ class Inbox:
         self._bell = bell
         self._on_batch = on_batch
         self._pruned_at: datetime | None = None
+        self._taken: Sequence[UUID] = ()
         self.last_fault = ""
 
     async def run(self) -> None:
@@ -181,10 +182,35 @@ class Inbox:
                 backoff = min(RETRY_SECONDS_MAX, backoff * 2)
 
     async def work_batch(self, limit: int = BATCH_MAX) -> int:
-        """Work one batch through in one transaction; how many messages it had."""
+        """Work one batch through in one transaction; how many messages it had.
+
+        A batch that the database refuses is worked one by one, and what it refuses alone is parked: one
+        message stops only itself (P5).
+        """
+        try:
+            return await self._work(limit)
+        except Transient:
+            raise
+        except Exception:
+            log.exception("batch_refused", messages=len(self._taken))
+        taken = self._taken
+        for message in taken:
+            try:
+                await self._work(1, only=message)
+            except Transient:
+                raise
+            except Exception:
+                log.exception("message_refused", raw=str(message))
+                async with self._store.transaction() as unit:
+                    await self._store.conclude(unit, [Outcome(message, PARKED, "NOT_STORED")])
+                MESSAGES.labels("any", PARKED, "NOT_STORED").inc()
+        return len(taken)
+
+    async def _work(self, limit: int, only: UUID | None = None) -> int:
         await self._shops.refresh()
         async with self._store.transaction() as unit:
-            rows = await self._store.take(unit, limit)
+            rows = await self._store.take(unit, limit, only)
+            self._taken = [row[0] for row in rows]
             if not rows:
                 return 0
             batch = await self._judge_all(rows)

@@ -27,7 +27,7 @@ LOOK_SECONDS = 1.0
 # RC-06: 1, 2, 4 ... 60 minutes, after the first failures were tried again within the minute.
 BREAKER_SECONDS_FIRST, BREAKER_SECONDS_MAX = 5.0, 3600.0
 # Lists come after pushes: their readings wait this long, so that a push on its way saves one of two.
-DELAY_SECONDS = 2.0
+DELAY_SECONDS = 1.0
 OPEN_ORDERS_PER_PASS = 100
 # Open orders are read by id every 2 h at an interval of 15 minutes, and in proportion (channels.md 14).
 OPEN_EVERY_INTERVALS = 8

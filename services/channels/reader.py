@@ -191,13 +191,31 @@ class Reader:
                 failed.append((claim, Refused("TRANSLATOR_FAILED")))
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(5.0, until - monotonic())):
-                if stated:
-                    failed += await self._publish(shop, stated, at)
+                failed += await self._publish_all(shop, stated, at)
                 await self._fail(shop, failed)
         except (Transient, TimeoutError) as fault:
             # The claims end by themselves and the orders are read again.
             self.last_fault = str(fault)
             log.warning("reading_not_stored", fault=type(fault).__name__)
+
+    async def _publish_all(
+        self, shop: Shop, stated: Sequence[Stated], at: datetime
+    ) -> list[tuple[Claim, MarketFault]]:
+        """Publish these readings together; if the database refuses that, each by itself (P5)."""
+        if not stated:
+            return []
+        try:
+            return await self._publish(shop, stated, at)
+        except Transient:
+            raise
+        except Exception:
+            log.exception("readings_refused", connection=str(shop.id), orders=len(stated))
+        if len(stated) == 1:
+            return [(stated[0].claim, Refused("NOT_STORED"))]
+        failed: list[tuple[Claim, MarketFault]] = []
+        for each in stated:
+            failed += await self._publish_all(shop, [each], at)
+        return failed
 
     async def _publish(
         self, shop: Shop, stated: Sequence[Stated], at: datetime

@@ -134,12 +134,15 @@ class Store:
                 ],
             )
 
-    async def take(self, connection: Connection, limit: int) -> list[tuple[Any, ...]]:
-        """Lock the oldest pending messages that no other worker has, for this transaction."""
+    async def take(
+        self, connection: Connection, limit: int, only: UUID | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Lock the oldest pending messages that no other worker has, or one of them, for this transaction."""
         cursor = await connection.execute(
             "SELECT id, received_at, route, app, verdict, content FROM channels.raw_messages"
-            " WHERE state = 'PENDING' ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
-            [limit],
+            " WHERE state = 'PENDING' AND (%s::uuid IS NULL OR id = %s)"
+            " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
+            [only, only, limit],
             binary=True,
         )
         return await cursor.fetchall()

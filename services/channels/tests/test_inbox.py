@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from libs.runtime.clock import uuid7
+from libs.runtime.errors import Transient
 from libs.runtime.outbox import OutboxSource
 from libs.runtime.postgres import AsyncPool, Bell, make_pool
 from libs.runtime.sealing import Sealer
@@ -258,16 +259,35 @@ async def test_a_batch_that_fails_midway_leaves_everything_as_it_was(
     message = await desk.take(SHIPPED)
 
     async def fails(*_: object) -> None:
-        raise RuntimeError("The process dies here.")
+        raise Transient("The connection is lost here.")
 
     with monkeypatch.context() as patched:
         patched.setattr(desk.store, "conclude", fails)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(Transient):
             await desk.inbox.work_batch()
     assert await desk.became(message) == ("PENDING", None)
     assert await desk.published() == []
     assert await desk.asked() == {}
     await desk.inbox.work_batch()
+    assert len(await desk.published()) == 1
+
+
+async def test_p5_a_message_that_the_database_refuses_stops_only_itself(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison = await desk.take(sample("lazada/push_trade_07_delivered"))
+    good = await desk.take(SHIPPED)
+    keep = desk.store.conclude
+
+    async def refuses(unit: Any, outcomes: Any) -> None:
+        if any(outcome.id == poison and outcome.state == "HANDLED" for outcome in outcomes):
+            raise ValueError("The database refuses this row.")
+        await keep(unit, outcomes)
+
+    monkeypatch.setattr(desk.store, "conclude", refuses)
+    assert await desk.inbox.work_batch() == 2
+    assert await desk.became(poison) == ("PARKED", "NOT_STORED")
+    assert await desk.became(good) == ("HANDLED", None)
     assert len(await desk.published()) == 1
 
 

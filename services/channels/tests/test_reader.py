@@ -291,6 +291,25 @@ async def test_one_bad_order_does_not_hold_up_the_others_of_its_shop(desk: Desk)
     assert [(row[1], row[2]) for row in await desk.requests_left()] == [("2", "PARKED")]
 
 
+async def test_p5_a_reading_that_the_database_refuses_stops_only_itself(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.market.answers |= {ORDER: shown(), "2": shown(order="2")}
+    await desk.request()
+    await desk.request("2")
+    keep = desk.store.keep_readings
+
+    async def refuses(unit: Any, readings: Any) -> None:
+        if any(order == "2" for _, _, order in readings):
+            raise ValueError("The database refuses this row.")
+        await keep(unit, readings)
+
+    monkeypatch.setattr(desk.store, "keep_readings", refuses)
+    await desk.reader.work_once()
+    assert {fact["order"] for fact in await desk.published()} == {ORDER}
+    assert [row[1:4] for row in await desk.requests_left()] == [("2", "PARKED", "NOT_STORED")]
+
+
 async def test_rc_04_the_poller_asks_for_what_a_list_shows_changed(desk: Desk) -> None:
     await desk.read(shown(mark="220"))
     until = datetime(2026, 3, 5, 8, 0, 0, tzinfo=UTC)

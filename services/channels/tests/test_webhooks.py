@@ -43,15 +43,22 @@ async def shell(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Door:
-    def __init__(self, peer: str = "10.1.2.3") -> None:
+    def __init__(
+        self,
+        peer: str = "10.1.2.3",
+        *,
+        app: str = APP,
+        secrets: tuple[str, ...] = (SECRET, OLD_SECRET),
+        token: str = TOKEN,
+    ) -> None:
         self.commit = FakeCommit()
         self.app = Webhooks(
             shell,
             doors=Doors(
-                lazada_app=APP,
-                lazada_secrets=[SECRET, OLD_SECRET],
+                lazada_app=app,
+                lazada_secrets=secrets,
                 tokopedia_app="15999",
-                tokopedia_token=TOKEN,
+                tokopedia_token=token,
                 tokopedia_addresses=[ipaddress.ip_network("10.1.0.0/16")],
             ),
             seal=SEAL,
@@ -162,6 +169,14 @@ async def test_in_02_an_address_that_is_not_listed_is_401(peer: str) -> None:
     door = Door(peer)
     assert await door.tokopedia() == 401
     assert door.commit.kept == []
+
+
+async def test_a_marketplace_that_is_off_lets_nobody_in() -> None:
+    off = Door(app="", secrets=(), token="")
+    for path in ("/webhooks/lazada/", "/webhooks/tokopedia//order_status"):
+        answer = await off.client.post(path, content=BODY, headers={"authorization": ""})
+        assert answer.status_code == 401
+    assert off.commit.kept == []
 
 
 @pytest.mark.parametrize("topic", ["", "x" * 65, "../order_status", "order.status"])
