@@ -1,7 +1,7 @@
 """Row 5, `latency`: webhook in -> event on orders.orders.v1 at 100 orders a second, on the whole system.
 
-Orders of the sandbox are placed first. Then 100 of them a second go one status further: the sandbox pushes
-it signed, channels keeps, translates and publishes it and reads the order beside, orders decides and
+Orders of the sandbox are placed and paid first. Then 100 of them a second are packed: the sandbox pushes it
+signed, channels keeps, translates and publishes it and reads the order beside, orders decides and
 appends, the relay publishes. Measured is from the receipt of the push (as channels stored it, on this
 machine's clock) to the arrival of its event at a consumer of this process.
 """
@@ -88,7 +88,7 @@ async def _drive(servers: Servers, control: int) -> dict[str, Any]:
 
 async def _create(client: httpx.AsyncClient) -> str:
     answer = await client.post(
-        "/control/orders", json={"marketplace": "lazada", "shop": SHOP, "life": "paid", "lines": 1}
+        "/control/orders", json={"marketplace": "lazada", "shop": SHOP, "life": "paid", "lines": 1, "steps": 2}
     )
     answer.raise_for_status()
     order: str = answer.json()["order"]

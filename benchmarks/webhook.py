@@ -81,12 +81,12 @@ async def measure(servers: Servers) -> dict[str, Any]:
         await until_ready(theirs, "/")
         for round_ in range(ROUNDS + 1):
             for name, port in (("floor", theirs), ("ours", mine)):
-                prepared = iter(list(itertools.islice(pushes(port), 40_000)))
+                prepared = itertools.cycle(list(itertools.islice(pushes(port), 40_000)))
                 rate = await saturate(port, prepared, connections=CONNECTIONS, seconds=SECONDS)
                 if round_:
                     rates[name].append(rate)
         ours = statistics.median(rates["ours"])
-        prepared = iter(list(itertools.islice(pushes(mine), int(ours * 4))))
+        prepared = itertools.cycle(list(itertools.islice(pushes(mine), 40_000)))
         took = await paced(mine, prepared, per_second=ours / 2, connections=CONNECTIONS, seconds=6.0)
     ratios = [o / f for o, f in zip(rates["ours"], rates["floor"], strict=True)]
     return {
