@@ -19,7 +19,6 @@ from libs.runtime.serving import Process
 from services.channels.api import routes
 from services.channels.clients import Caller, MarketClient
 from services.channels.group_commit import GroupCommit
-from services.channels.http_calls import HttpCalls
 from services.channels.inbox import Inbox
 from services.channels.lazada.client import LazadaClient
 from services.channels.lazada.grants import Grants
@@ -169,7 +168,7 @@ class Parts:
                 app_key=settings.lazada_app_key,
                 app_secret=settings.lazada_app_secrets[0].get_secret_value(),
                 base_url=settings.lazada_base_url,
-                caller=Caller("lazada", HttpCalls()),
+                caller=Caller("lazada"),
                 grants=Grants(self.store, self.shops),
             )
         if settings.tokopedia_fs_id:
@@ -179,7 +178,7 @@ class Parts:
                 client_secret=settings.tokopedia_client_secret.get_secret_value(),
                 base_url=settings.tokopedia_base_url,
                 accounts_url=settings.tokopedia_accounts_url,
-                caller=Caller("tokopedia", HttpCalls()),
+                caller=Caller("tokopedia"),
             )
 
         @asynccontextmanager

@@ -13,6 +13,7 @@ import structlog
 from libs.runtime.clock import now
 from services.channels.clients import (
     WAIT_IN_PLACE_SECONDS_MAX,
+    Answer,
     Caller,
     Limited,
     MarketFault,
@@ -23,7 +24,6 @@ from services.channels.clients import (
     Reading,
     Refused,
 )
-from services.channels.http_calls import Answer
 from services.channels.lazada.grants import Grants
 from services.channels.lazada.payloads import answer, listed_orders
 from services.channels.lazada.signing import sign_request

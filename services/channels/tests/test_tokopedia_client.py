@@ -1,19 +1,19 @@
 """Tokopedia's calls: one token for all, limits from the headers, windows below three days, whose order it is."""
 
+import asyncio
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from services.channels.clients import Caller, Limited, OrderUnknown, Page, Passing, Reading, Refused
-from services.channels.http_calls import Answer
 from services.channels.publishing import Shop
-from services.channels.tests.fake_exchange import FakeExchange
 from services.channels.tokopedia.client import OLDER_WINDOWS, TokopediaClient
 
 SHOP = Shop(
@@ -29,25 +29,20 @@ NOW = datetime(2026, 3, 5, 8, 0, 0, tzinfo=UTC)
 SINGLE = json.loads((Path(__file__).parent / "samples/tokopedia/order_single_220_ok.json").read_text())
 
 
-class Asked(NamedTuple):
-    parameters: Mapping[str, str]
-    headers: Mapping[str, str]
-
-
 class Tokopedia:
     """A marketplace that answers as it is told; its token changes with each time it is asked for."""
 
-    def __init__(self, answering: Callable[[Asked], Answer], *, seconds: int = 3600) -> None:
+    def __init__(self, answering: Callable[[httpx.Request], httpx.Response], *, seconds: int = 3600) -> None:
         self.tokens = 0
-        self.asked: list[Asked] = []
+        self.asked: list[httpx.Request] = []
 
-        def handle(_: str, url: str, parameters: dict[str, str], headers: Mapping[str, str]) -> Answer:
-            if url == "http://accounts/token":
+        async def handle(request: httpx.Request) -> httpx.Response:
+            await asyncio.sleep(0)
+            if request.url.path == "/token":
                 self.tokens += 1
-                assert headers["authorization"].startswith("Basic ")
+                assert request.headers["authorization"].startswith("Basic ")
                 token = {"access_token": f"c:{self.tokens}", "expires_in": seconds, "token_type": "Bearer"}
-                return Answer(200, {}, json.dumps(token).encode())
-            request = Asked(parameters, headers)
+                return httpx.Response(200, json=token)
             self.asked.append(request)
             return answering(request)
 
@@ -57,17 +52,17 @@ class Tokopedia:
             client_secret="secret",
             base_url="http://tokopedia",
             accounts_url="http://accounts",
-            caller=Caller("tokopedia", FakeExchange(handle)),
+            caller=Caller("tokopedia", httpx.MockTransport(handle)),
         )
 
 
-def single(request: Asked) -> Answer:
-    return Answer(200, {}, json.dumps(SINGLE).encode())
+def single(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, json=SINGLE)
 
 
-def error(status: int, code: Any, **headers: str) -> Callable[[Asked], Answer]:
+def error(status: int, code: Any, **headers: str) -> Callable[[httpx.Request], httpx.Response]:
     body = {"header": {"process_time": 0, "messages": "no", "reason": "no", "error_code": code}, "data": None}
-    return lambda request: Answer(status, headers, json.dumps(body).encode())
+    return lambda request: httpx.Response(status, json=body, headers=headers)
 
 
 async def read(tokopedia: Tokopedia, *orders: str) -> Any:
@@ -89,7 +84,7 @@ async def test_many_readers_ask_for_the_token_once() -> None:
 
 
 async def test_a_refused_token_is_asked_for_anew_once() -> None:
-    def first_is_stale(request: Asked) -> Answer:
+    def first_is_stale(request: httpx.Request) -> httpx.Response:
         stale = request.headers["authorization"] == "Bearer c:1"
         return error(401, "RBAC_MDLW_003")(request) if stale else single(request)
 
@@ -100,7 +95,7 @@ async def test_a_refused_token_is_asked_for_anew_once() -> None:
 
 
 async def test_rc_06_the_wait_is_read_from_the_headers() -> None:
-    tokopedia = Tokopedia(error(429, None, **{"x-ratelimit-reset-after": "4.5"}))
+    tokopedia = Tokopedia(error(429, None, **{"X-Ratelimit-Reset-After": "4.5"}))
     (found,) = await read(tokopedia, "1")
     assert isinstance(found, Limited)
     assert found.wait_seconds == 4.5
@@ -127,19 +122,18 @@ async def test_failures_are_sorted_by_their_codes(status: int, code: Any, kind: 
 
 
 async def test_an_answer_that_is_no_json_parks_and_a_broken_server_may_pass() -> None:
-    (found,) = await read(Tokopedia(lambda request: Answer(200, {}, b"{")), "1")
+    (found,) = await read(Tokopedia(lambda request: httpx.Response(200, text="{")), "1")
     assert type(found) is Refused
-    (found,) = await read(Tokopedia(lambda request: Answer(503, {}, b"down")), "1")
+    (found,) = await read(Tokopedia(lambda request: httpx.Response(503, text="down")), "1")
     assert type(found) is Passing
 
 
-def listing(*orders: tuple[int, int]) -> Callable[[Asked], Answer]:
-    def answer(request: Asked) -> Answer:
-        page = int(request.parameters["page"])
+def listing(*orders: tuple[int, int]) -> Callable[[httpx.Request], httpx.Response]:
+    def answer(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params["page"])
         rows = [{"order_id": number, "order_status": status} for number, status in orders]
         found = rows[(page - 1) * 100 : page * 100]
-        body = {"header": {"messages": "ok success"}, "data": found or None}
-        return Answer(200, {}, json.dumps(body).encode())
+        return httpx.Response(200, json={"header": {"messages": "ok success"}, "data": found or None})
 
     return answer
 
@@ -162,7 +156,7 @@ async def test_windows_are_shorter_than_three_days_and_overlap_the_last_by_an_ho
     since = NOW - timedelta(days=10)
     await pages(tokopedia, since)
     spans = [
-        (int(request.parameters["from_date"]), int(request.parameters["to_date"]))
+        (int(request.url.params["from_date"]), int(request.url.params["to_date"]))
         for request in tokopedia.asked
     ]
     assert spans[0][0] == int((since - timedelta(minutes=60)).timestamp())
@@ -175,6 +169,6 @@ async def test_older_windows_are_looked_through_in_rotation() -> None:
     tokopedia = Tokopedia(listing())
     for window in range(OLDER_WINDOWS + 1):
         assert [page async for page in tokopedia.client.older(SHOP, window, NOW)]
-    ends = [request.parameters["to_date"] for request in tokopedia.asked]
+    ends = [request.url.params["to_date"] for request in tokopedia.asked]
     assert len(set(ends)) == OLDER_WINDOWS
     assert ends[0] == ends[-1]

@@ -11,6 +11,7 @@ import structlog
 from libs.runtime.clock import monotonic
 from services.channels.clients import (
     WAIT_IN_PLACE_SECONDS_MAX,
+    Answer,
     Caller,
     Limited,
     MarketFault,
@@ -21,7 +22,6 @@ from services.channels.clients import (
     Reading,
     Refused,
 )
-from services.channels.http_calls import Answer
 from services.channels.marketplace import Malformed, parse
 from services.channels.publishing import Shop
 from services.channels.tokopedia.payloads import many, one, status_of
@@ -185,7 +185,7 @@ class TokopediaClient:
                 "POST",
                 f"{self._accounts_url}/token",
                 parameters={"grant_type": "client_credentials"},
-                headers={"authorization": f"Basic {self._basic}"},
+                headers={"authorization": f"Basic {self._basic}", "content-length": "0"},
             )
             self._token, seconds = _token_of(response)
             self._token_until = monotonic() + max(1.0, seconds - TOKEN_MARGIN_SECONDS)
