@@ -1,7 +1,7 @@
 """What outsiders learn of each stored event: exactly one public event (OM-12), in words of its own.
 
-Storage warning: these shapes lie in topics and archives under `jejak.orders.<name>.v1`; a field is added with a
-default, never renamed or removed. No field holds data of a buyer (PD-4). When it happened is the `ce_time`.
+Storage warning: these shapes lie in topics and archives under `jejak.orders.<name>.v1`; a field is added with
+a default, never renamed or removed. No field holds data of a buyer (PD-4). When it happened is the `ce_time`.
 """
 
 from typing import assert_never
@@ -234,7 +234,6 @@ PUBLIC_TYPES: dict[str, type[PublicData]] = {
     "PaymentSucceeded": Payment,
     "PaymentAllocated": Payment,
     "ExtraReceiptRecorded": Payment,
-    "ReceiptCorrected": Amount,
     "CodCollected": Amount,
     "RefundPaid": Refund,
     "CreditRecorded": Credit,
@@ -266,7 +265,8 @@ PUBLIC_TYPES: dict[str, type[PublicData]] = {
 
 def to_public(stored_name: str, event: e.Event) -> tuple[str, PublicData]:
     """The public name and data of a stored event; the name is without service and major version."""
-    if isinstance(event, e.ExpectedFeesFrozen):
+    # What was only assumed to be paid is corrected within the order; RefundDueChanged tells what follows.
+    if isinstance(event, e.ExpectedFeesFrozen | e.ReceiptCorrected):
         return "OrderAdvanced", OrderAdvanced()
     return stored_name.partition(".")[0], _data(event)
 
@@ -313,7 +313,7 @@ def _data(event: e.Event) -> PublicData:
                 reference=event.reference or None,
                 assumed=event.assumed,
             )
-        case e.ReceiptCorrected() | e.CodCollected() | e.RefundDueChanged():
+        case e.CodCollected() | e.RefundDueChanged():
             return Amount(implied=implied, actor=actor, amount=event.amount)
         case e.RefundPaid():
             return Refund(
@@ -333,6 +333,7 @@ Other = (
     | e.ReturnCaseOpened
     | e.ReturnCaseAdvanced
     | e.ReturnCaseClosed
+    | e.ReceiptCorrected
     | e.ExpectedFeesFrozen
     | e.FactRecorded
 )
@@ -374,7 +375,7 @@ def _other(event: Other, *, implied: bool, actor: str) -> PublicData:
             )
         case e.FactRecorded():
             return _recorded(event, implied=implied, actor=actor)
-        case e.ExpectedFeesFrozen():
+        case e.ExpectedFeesFrozen() | e.ReceiptCorrected():
             return OrderAdvanced()
         case _:
             assert_never(event)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from services.orders.order import events as e
-from services.orders.order.chains import chain_rank, news_rank
+from services.orders.order.chains import TARGETS, chain_rank, news_rank
 from services.orders.order.channel_request import case_of
 from services.orders.order.decision import Decision
 from services.orders.order.fact import GoodsData, News, goods_data
@@ -232,17 +232,25 @@ def _chosen(d: Decision, parts: list[Part], news: News) -> list[Piece]:
         if wanted is None or wanted == sum(part.quantity for part in alive):
             return [Piece(part) for part in parts if wanted is None or not part.cancelled]
     found = {part.id: verdict(d, part, news) for part in parts}
+    # News of the same quantity is news of the same units, be it a step on or one that they have passed. To
+    # say again what some units are is news of others, if any are left to say it of.
     exact = [
         part
         for part in parts
-        if part.quantity == wanted and found[part.id] not in {Verdict.CONFLICT, Verdict.CASE}
+        if part.quantity == wanted
+        and (
+            found[part.id] in {Verdict.APPLY, Verdict.UNDO}
+            or (found[part.id] is Verdict.LATE and not _stands_there(part, news))
+        )
     ]
     if exact:
         return [Piece(min(exact, key=lambda part: (found[part.id].value, part.id)))]
     pieces: list[Piece] = []
     made = d.order.parts_made
     left = wanted
-    for part in sorted(parts, key=lambda part: (part.cancelled, found[part.id].value, part.id)):
+    for part in sorted(
+        parts, key=lambda part: (part.cancelled, found[part.id].value, part.quantity != wanted, part.id)
+    ):
         if left == 0 or (part.cancelled and pieces):
             break
         if part.quantity <= left:
@@ -253,6 +261,13 @@ def _chosen(d: Decision, parts: list[Part], news: News) -> list[Piece]:
         pieces.append(Piece(replace(part, id=made, quantity=left), of=part.id))
         left = 0
     return pieces
+
+
+def _stands_there(part: Part, news: News) -> bool:
+    """Whether a part is what the news says, be it by this or by other news."""
+    if news.type in _CANCELLATIONS:
+        return part.cancelled
+    return not part.cancelled and TARGETS.get(news.type) is part.value
 
 
 def _carry_out(d: Decision, found: dict[Verdict, list[Piece]], news: News) -> e.Disposition:

@@ -170,6 +170,14 @@ def announced(order: Order, package: str, awb: str) -> Order:
     return change_package(order, package, lambda each: each if each.live else replace(each, awb=awb))
 
 
+def _void(order: Order, held: Package) -> Order:
+    """The order with a live AWB noted as void, unless parts that were split off travel on under it."""
+    shared = any(each.live and each.awb == held.awb and each.id != held.id for each in order.packages)
+    if not held.live or not held.awb or shared:
+        return order
+    return replace(order, void_awbs=(*order.void_awbs, held.awb))
+
+
 def unbooked(order: Order, package: str, at: Instant | None) -> Order:
     """The order with the package's AWB void, unless other parts of it are still in shipping."""
     if any(part.package == package and in_shipping(part) for part in active(order)):
@@ -177,8 +185,7 @@ def unbooked(order: Order, package: str, at: Instant | None) -> Order:
     held = package_of(order, package)
     if held is None:
         return order
-    if held.live and held.awb:
-        order = replace(order, void_awbs=(*order.void_awbs, held.awb))
+    order = _void(order, held)
     awb = "" if held.live else held.awb
     return change_package(
         order,
@@ -192,6 +199,6 @@ def issued(order: Order, package: str, awb: str) -> Order:
     held = package_of(order, package)
     if held is None:
         return order
-    if held.live and held.awb and awb and awb != held.awb:
-        order = replace(order, void_awbs=(*order.void_awbs, held.awb))
+    if awb and awb != held.awb:
+        order = _void(order, held)
     return change_package(order, package, lambda each: replace(each, awb=awb or each.awb, live=True))

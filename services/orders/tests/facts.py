@@ -99,6 +99,15 @@ class Played:
         return self.judgements[-1]
 
     @property
+    def told(self) -> list[Any]:
+        """The events of the last fact, of whatever kind."""
+        return list(self.last.events)
+
+    def event_of(self, position: int) -> Any:
+        """The first event that the fact at this position brought."""
+        return self.judgements[position].events[0]
+
+    @property
     def names(self) -> list[str]:
         return [type(event).__name__ for event in self.last.events]
 

@@ -33,7 +33,7 @@ def test_gs_1_a_pick_up_implies_every_step_before_it() -> None:
         "AwbIssued",
         "PackagePickedUp",
     ]
-    assert [event.implied for event in played.last.events] == [True] * 6 + [False]
+    assert [event.implied for event in played.told] == [True] * 6 + [False]
     assert "AWB_UNKNOWN" in flags(played.state)
 
 
@@ -45,7 +45,7 @@ def test_gs_2_later_news_of_implied_steps_changes_nothing() -> None:
     assert played.dispositions[2:] == [LATE, DUPLICATE, REAFFIRMED]
     assert headline(played.state) == headline(before.state)
     assert flags(played.state) == flags(before.state)
-    late, dated = played.judgements[3].events[0], played.judgements[5].events[0]
+    late, dated = played.event_of(3), played.event_of(5)
     assert type(played.events[late.dates - 1]).__name__ == "PackagePrepared"
     assert type(played.events[dated.dates - 1]).__name__ == "PaymentSucceeded"
 

@@ -1,12 +1,14 @@
 """INV-1 to INV-12 as far as they concern channel orders, after every event of any news whatever."""
 
+from typing import Any
+
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.orders.order import money
-from services.orders.order.channel_facts import Fact, judge
 from services.orders.order.chains import NEWS_RANK
+from services.orders.order.channel_facts import Fact, judge
 from services.orders.order.events import EVENTS
 from services.orders.order.headline import explain, flags, headline, view
 from services.orders.order.model import Coverage, Fulfilment, Order, Status, Transaction
@@ -56,7 +58,7 @@ GOODS = TYPES[:12]
 @st.composite
 def any_fact(draw: st.DrawFn) -> Fact:
     kind = draw(st.sampled_from(TYPES))
-    data: dict[str, object] = {}
+    data: dict[str, Any] = {}
     line = package = None
     if kind in GOODS:
         line = draw(st.sampled_from(["L1", "L1", "L2", None]))
@@ -101,19 +103,24 @@ def check(order: Order) -> None:
     if any(part.value in NEEDS_PAYMENT for part in alive):
         assert money.is_cod(order) or covered is Coverage.PAID, "INV-3"
     if order.status is Status.CANCELLED:
-        assert not alive and order.request is None and order.transaction is Transaction.NONE, "INV-4"
+        assert not alive, "INV-4"
+        assert order.request is None, "INV-4"
+        assert order.transaction is Transaction.NONE, "INV-4"
         assert not any(package.live for package in order.packages), "INV-4"
     else:
         assert alive, "AG-5"
     if order.status is Status.COMPLETED:
-        assert aggregate(order) is Fulfilment.DELIVERED and covered is Coverage.PAID, "INV-5"
+        assert aggregate(order) is Fulfilment.DELIVERED, "INV-5"
+        assert covered is Coverage.PAID, "INV-5"
         assert order.request is None, "INV-5"
     if order.request is not None:
         assert order.status in {Status.NEW, Status.CONFIRMED}, "INV-6"
         scope = [part for part in alive if not order.request.lines or part.line in order.request.lines]
-        assert scope and not any(picked_up(part) for part in scope), "INV-6"
+        assert scope, "INV-6"
+        assert not any(picked_up(part) for part in scope), "INV-6"
     if order.transaction is not Transaction.NONE:
-        assert not money.is_cod(order) and covered is not Coverage.PAID, "INV-7"
+        assert not money.is_cod(order), "INV-7"
+        assert covered is not Coverage.PAID, "INV-7"
         assert order.status in {Status.NEW, Status.CONFIRMED}, "INV-7"
     for package in order.packages:
         inside = [part for part in alive if part.package == package.id]
@@ -122,15 +129,17 @@ def check(order: Order) -> None:
     for part in alive:
         if picked_up(part):
             held = package_of(order, part.package)
-            assert held is not None and held.live, "INV-9"
+            assert held is not None, "INV-9"
+            assert held.live, "INV-9"
     assert money.net_paid(order) >= 0, "INV-10"
     for line in order.lines:
         quantities = [part.quantity for part in order.parts if part.line == line.line]
-        assert sum(quantities) == line.quantity and min(quantities) >= 1, "INV-11, OM-6"
+        assert sum(quantities) == line.quantity, "INV-11, OM-6"
+        assert min(quantities) >= 1, "INV-11, OM-6"
     assert len({part.id for part in order.parts}) == len(order.parts)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(["GATEWAY", "COD"]), st.lists(any_fact(), max_size=14))
 def test_any_news_in_any_order_keeps_every_invariant(method: str, facts: list[Fact]) -> None:
     played = Played(placement(("L1", 3), ("L2", 2), method=method))
@@ -147,7 +156,8 @@ def test_any_news_in_any_order_keeps_every_invariant(method: str, facts: list[Fa
         assert money.refund_due(order) == order.refund_due, "INV-10, MO-10: each change is an event"
         known = judge(order, each, number="x")
         if played.last.events and played.last.disposition != "DUPLICATE":
-            assert not known.events, "MK-3"
+            filled = {type(event).__name__ for event in known.events}
+            assert filled <= {"AwbIssued", "OrderDetailsCompleted"}, "MK-3"
     assert order.sequence == len(played.events), "INV-12, OM-9"
     assert fold(played.events) == order
     assert headline(order) == explain(order)["headline"]
