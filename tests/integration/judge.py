@@ -162,7 +162,9 @@ def store_wrong(stored: Sequence[Json], published: Mapping[str, Event]) -> Itera
             yield f"Event {event.id} is in the store and not on the topic."
         elif published[event.id] != event:
             yield f"Event {event.id} says one thing in the store and another on the topic."
-    yield from (f"Event {each} is on the topic and not in the store." for each in published.keys() - held.keys())
+    yield from (
+        f"Event {each} is on the topic and not in the store." for each in published.keys() - held.keys()
+    )
 
 
 # ---- orders
@@ -276,7 +278,9 @@ def deliveries_wrong(published: Mapping[str, Event], deliveries: Sequence[Json])
         due = 1 if event.name in kinds and not event.data["implied"] else 0
         if rows[event.id] != due:
             yield f"Event {event.id} ({event.name}) has {rows[event.id]} deliveries instead of {due}."
-    yield from (f"A delivery is about {each}, which was never told." for each in rows.keys() - published.keys())
+    yield from (
+        f"A delivery is about {each}, which was never told." for each in rows.keys() - published.keys()
+    )
 
 
 # ---- the end of a test

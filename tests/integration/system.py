@@ -61,7 +61,6 @@ class System:
         # The public events of the store, read once each.
         self.stored: list[Json] = []
         self._after = ""
-        self._extras: list[str] = []
 
     # ---- processes
 
@@ -76,8 +75,7 @@ class System:
 
     def mend(self) -> None:
         """Start what does not run, without the preparing of `up`, which takes longer than all else here."""
-        for name in list(self._extras):
-            self.end(name)
+        self._end_more()
         self.servers.start()
         for part in self._table():
             up.launch(self.layout, part)
@@ -85,9 +83,12 @@ class System:
             up.wait_until_ready(self.layout, part)
 
     def down(self) -> None:
-        for name in list(self._extras):
-            self.end(name)
+        self._end_more()
         up.down(self.layout)
+
+    def _end_more(self) -> None:
+        for record in self.layout.run.glob("*-*.json"):
+            self.end(record.stem)
 
     def pid(self, name: str) -> int:
         found = processes.running(self.layout, name)
@@ -134,8 +135,6 @@ class System:
         told[f"{service.upper()}_HTTP_PORT"] = str(port)
         command = [sys.executable, "-m", f"services.{service}", role]
         processes.spawn(self.layout, name, command, environment={**os.environ, **told}, directory=ROOT)
-        if name not in self._extras:
-            self._extras.append(name)
         if wait:
             up.wait_until_ready(self.layout, Process(name, command, told, port))
         return name
@@ -143,8 +142,6 @@ class System:
     def end(self, name: str) -> None:
         """Have a process drain and end."""
         processes.stop(self.layout, name)
-        if name in self._extras:
-            self._extras.remove(name)
 
     # ---- doors
 
@@ -199,7 +196,9 @@ class System:
 
     def sandbox(self, path: str, body: Json | None = None, **query: Any) -> Json:
         url = f"{self.endpoints['sandbox']['control']}/control{path}"
-        answer = self.http.get(url, params=query) if body is None else self.http.post(url, json=body, timeout=30)
+        answer = (
+            self.http.get(url, params=query) if body is None else self.http.post(url, json=body, timeout=30)
+        )
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:300]}"
         found: Json = answer.json()
         return found
@@ -253,7 +252,12 @@ class System:
                     return None
                 statuses[service] = answer.json()
             polls = Counter(
-                {each: int(self.metric("channels", "channels_polls_total", channel=each, result="complete")) for each in SHOPS}
+                {
+                    each: int(
+                        self.metric("channels", "channels_polls_total", channel=each, result="complete")
+                    )
+                    for each in SHOPS
+                }
             )
             return Look(statuses, len(self.read_store()), polls)
         except (httpx.TransportError, AssertionError):
@@ -369,7 +373,12 @@ def _two_sellers(demo: Demo) -> str:
     }
     return json.dumps(
         [
-            {"id": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), "scopes": scopes, "seller": seller}
+            {
+                "id": name,
+                "sha256": hashlib.sha256(key.encode()).hexdigest(),
+                "scopes": scopes,
+                "seller": seller,
+            }
             for name, (key, scopes, seller) in keys.items()
         ]
     )

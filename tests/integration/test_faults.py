@@ -134,8 +134,10 @@ def test_a_consumer_that_wakes_up_late_changes_nothing(system: System, seed: int
         before = system.metric(second, "messages_total", topic="channels.orders.v1", outcome="handled")
         wait_until(lambda: owned(second) == 6, 60, "the second consumer has taken over")
         wait_until(
-            lambda: system.metric(second, "messages_total", topic="channels.orders.v1", outcome="handled")
-            > before,
+            lambda: (
+                system.metric(second, "messages_total", topic="channels.orders.v1", outcome="handled")
+                > before
+            ),
             30,
             "the second consumer works",
         )
@@ -145,5 +147,31 @@ def test_a_consumer_that_wakes_up_late_changes_nothing(system: System, seed: int
     wait_until(lambda: owned(second) > 0, 60, "the second consumer is back")
     run.wait()
     system.end(second)
+
+    assert_whole(system, run)
+
+
+def test_a_relay_that_does_not_know_it_was_replaced_breaks_no_order(system: System, seed: int) -> None:
+    relay = system.start_more("orders", "relay", wait=False)
+    consumer = system.start_more("orders", "consumer")
+
+    def published(name: str) -> float:
+        return system.metric(name, "outbox_published_total", topic="orders.orders.v1")
+
+    run = system.start_run(seed=seed + 6)
+    for share, leader, heir in ((0.2, "orders", relay), (0.5, relay, "orders"), (0.8, "orders", relay)):
+        run.wait_for(share)
+        before = published(heir)
+        with system.frozen(leader):
+            # The database takes the frozen leader for dead, as when its machine is cut off from it.
+            ended = system.query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_locks USING (pid)"
+                " WHERE locktype = 'advisory' AND granted AND application_name = 'lead orders relay events'"
+            )
+            assert ended == [(True,)], "One relay leads."
+            wait_until(lambda heir=heir, before=before: published(heir) > before, 30, f"{heir} publishes")
+    run.wait()
+    for name in (relay, consumer):
+        system.end(name)
 
     assert_whole(system, run)
