@@ -31,7 +31,8 @@ async def saturate(port: int, requests: Requests, *, connections: int, seconds: 
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             while time.perf_counter() < until:
-                accepted += await _call(reader, writer, next(requests)) == 200
+                status = await _call(reader, writer, next(requests))
+                accepted += status == 200
         finally:
             writer.close()
 
