@@ -147,13 +147,22 @@ def _received(order: Order, package: str, before: Order) -> Order:
             packages_made=max(order.packages_made, number),
         )
     for origin, part in origins.items():
-        left = package_of(before, origin)
-        target = package_of(order, package)
-        if left is None or not left.live or target is None or target.live or not in_shipping(part):
+        left, target = package_of(before, origin), package_of(order, package)
+        if left is None or target is None or not left.live or not in_shipping(part):
             continue
-        lit = replace(target, live=True, awb=left.awb or target.awb)
-        order = replace(order, packages=tuple(lit if each.id == package else each for each in order.packages))
+        if not target.live:
+            order = _put(order, replace(target, live=True, awb=left.awb or target.awb))
+        stays = package_of(order, origin)
+        travels = any(each.package == origin and in_shipping(each) for each in active(order))
+        if stays is not None and not travels:
+            # What is left behind waits for a booking of its own.
+            order = _put(order, replace(stays, live=False, awb=""))
     return order
+
+
+def _put(order: Order, package: Package) -> Order:
+    packages = tuple(package if each.id == package.id else each for each in order.packages)
+    return replace(order, packages=packages)
 
 
 def change_package(order: Order, package: str, change: Callable[[Package], Package]) -> Order:

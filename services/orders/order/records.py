@@ -118,7 +118,11 @@ def recorded(order: Order, event: e.FactRecorded, number: int) -> Order:
             return replace(order, refunds_unstated=(*order.refunds_unstated, key))
         if not event.raises:
             ahead = Refund(amount=event.amount, at=event.at, reference=event.reference, fact=fact)
-            return replace(order, refunds_ahead=(*order.refunds_ahead, ahead))
+            return replace(
+                order,
+                refunds_ahead=(*order.refunds_ahead, ahead),
+                refunds_unstated=tuple(each for each in order.refunds_unstated if each != key),
+            )
     return order
 
 

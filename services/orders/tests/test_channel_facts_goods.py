@@ -203,3 +203,14 @@ def test_mk_20_expected_fees_are_stored_once_and_change_nothing() -> None:
     assert played.names == ["ExpectedFeesFrozen"]
     assert not played.then(fees).told
     assert view(played.state) | {"sequence": 0} == before
+
+
+def test_inv_9_a_line_left_behind_in_a_package_waits_for_an_awb_of_its_own() -> None:
+    played = prepaid(
+        fact("PackagePrepared", 2),
+        fact("PackagePickedUp", 3, "L1", awb="AWB-1"),
+        fact("PackageDelivered", 4, "L1", package="PK1"),
+        lines=(("L1", 1), ("L2", 1)),
+    )
+    shown = {each["package"]: each["awb"] for each in view(played.state)["packages"]}
+    assert shown == {"#1": None, "PK1": "AWB-1"}

@@ -118,3 +118,10 @@ def test_cv_2_money_in_another_currency_is_recorded_and_flagged(news: str) -> No
     assert played.names == ["FactRecorded"]
     assert "TOTALS_DIFFER" in flags(played.state)
     assert money.net_paid(played.state) == 0
+
+
+def test_mk_9_a_refund_whose_amount_came_later_is_kept_once_until_the_cash_comes() -> None:
+    stated = fact("RefundPaid", 5, amount=10)
+    played = cod(fact("RefundPaid", 5), stated, stated, fact("OrderCompleted", 6))
+    assert not played.judgements[3].events
+    assert money.net_paid(played.state) == PRICE - 10
