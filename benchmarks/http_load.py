@@ -10,15 +10,41 @@ from collections.abc import Iterator
 Requests = Iterator[bytes]
 
 
-async def _call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> int:
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> tuple[int, bytes]:
     writer.write(request)
     head = await reader.readuntil(b"\r\n\r\n")
     length = head.lower().rfind(b"content-length:")
-    if length >= 0:
-        size = int(head[length + 15 : head.index(b"\r\n", length)])
-        if size:
-            await reader.readexactly(size)
-    return int(head[9:12])
+    size = int(head[length + 15 : head.index(b"\r\n", length)]) if length >= 0 else 0
+    return int(head[9:12]), await reader.readexactly(size) if size else b""
+
+
+async def _call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> int:
+    return (await _exchange(reader, writer, request))[0]
+
+
+class Posts:
+    """Posts JSON to one port over kept connections, as many at once as there are callers."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def post(self, path: str, body: bytes = b"{}") -> bytes:
+        """The body of the answer; an AssertionError when it is not 2xx."""
+        streams = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        status, answer = await _exchange(
+            *streams, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        )
+        self._idle.append(streams)
+        assert 200 <= status < 300, (status, answer[:200])
+        return answer
+
+    def close(self) -> None:
+        for _, writer in self._idle:
+            writer.close()
 
 
 async def saturate(port: int, requests: Requests, *, connections: int, seconds: float) -> float:

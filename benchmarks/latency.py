@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from benchmarks.http_load import Posts
 from benchmarks.servers import BENCH, PARTITIONS, Servers, ends, free_port, make_topics, process, until_ready
 from benchmarks.webhook import APP, KEY, SECRET
 from libs.events.topics import CHANNELS_ORDERS, ORDERS_ORDERS, TOPICS
@@ -57,14 +57,17 @@ async def measure(servers: Servers) -> dict[str, Any]:
 async def _drive(servers: Servers, control: int) -> dict[str, Any]:
     follower = Follower(servers.kafka)
     await follower.start()
-    limits = httpx.Limits(max_connections=32, max_keepalive_connections=32)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{control}", limits=limits, timeout=30) as client:
-        orders = await _at_pace([lambda: _create(client)] * ORDERS)
-        await follower.quiet()
-        first = follower.taken()
-        await _at_pace([lambda it=order: _advance(client, it) for order in orders])
-        await follower.quiet()
-        second = follower.taken()
+    posts = Posts(control)
+    orders = await _at_pace([lambda: _create(posts)] * ORDERS)
+    await follower.quiet()
+    first = follower.taken()
+    # The server has closed the kept connections meanwhile.
+    posts.close()
+    posts = Posts(control)
+    await _at_pace([lambda it=order: _advance(posts, it) for order in orders])
+    await follower.quiet()
+    second = follower.taken()
+    posts.close()
     await follower.stop()
     received = _received(servers)
     placing = _latencies(received, first)
@@ -86,18 +89,15 @@ async def _drive(servers: Servers, control: int) -> dict[str, Any]:
     }
 
 
-async def _create(client: httpx.AsyncClient) -> str:
-    answer = await client.post(
-        "/control/orders", json={"marketplace": "lazada", "shop": SHOP, "life": "paid", "lines": 1, "steps": 2}
-    )
-    answer.raise_for_status()
-    order: str = answer.json()["order"]
+async def _create(posts: Posts) -> str:
+    wanted = {"marketplace": "lazada", "shop": SHOP, "life": "paid", "lines": 1, "steps": 2}
+    answer = await posts.post("/control/orders", json.dumps(wanted).encode())
+    order: str = json.loads(answer)["order"]
     return order
 
 
-async def _advance(client: httpx.AsyncClient, order: str) -> str:
-    answer = await client.post(f"/control/orders/{order}/advance")
-    answer.raise_for_status()
+async def _advance(posts: Posts, order: str) -> str:
+    await posts.post(f"/control/orders/{order}/advance")
     return order
 
 
