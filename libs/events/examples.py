@@ -92,6 +92,7 @@ _MONEY: Final[tuple[PublicEvent, ...]] = (
     orders.ExtraReceiptRecorded(
         **SAID, amount=98500, reference="PYM/20260305/XII/III/1234567", assumed=False
     ),
+    orders.ReceiptCorrected(**IMPLIED, amount=45000),
     orders.CodCollected(**IMPLIED, amount=152000),
     orders.RefundPaid(**SAID, amount=1796, reference="812345678901001"),
     orders.CreditRecorded(**IMPLIED, amount=1796, cause="refund:1"),

@@ -191,6 +191,13 @@ class ExtraReceiptRecorded(Payment):
     """Money arrived that the order did not wait for: it was closed, or paid already."""
 
 
+class ReceiptCorrected(OrderEvent):
+    """Money that was only taken to have come in was less by this amount."""
+
+    amount: Quantity
+    """In minor units of the order's currency."""
+
+
 class CodCollected(OrderEvent):
     """The courier collected the cash."""
 
@@ -408,6 +415,7 @@ EVENTS: Final[dict[str, type[PublicEvent]]] = {
         PaymentSucceeded,
         PaymentAllocated,
         ExtraReceiptRecorded,
+        ReceiptCorrected,
         CodCollected,
         RefundPaid,
         CreditRecorded,

@@ -234,6 +234,7 @@ PUBLIC_TYPES: dict[str, type[PublicData]] = {
     "PaymentSucceeded": Payment,
     "PaymentAllocated": Payment,
     "ExtraReceiptRecorded": Payment,
+    "ReceiptCorrected": Amount,
     "CodCollected": Amount,
     "RefundPaid": Refund,
     "CreditRecorded": Credit,
@@ -265,8 +266,7 @@ PUBLIC_TYPES: dict[str, type[PublicData]] = {
 
 def to_public(stored_name: str, event: e.Event) -> tuple[str, PublicData]:
     """The public name and data of a stored event; the name is without service and major version."""
-    # What was only assumed to be paid is corrected within the order; RefundDueChanged tells what follows.
-    if isinstance(event, e.ExpectedFeesFrozen | e.ReceiptCorrected):
+    if isinstance(event, e.ExpectedFeesFrozen):
         return "OrderAdvanced", OrderAdvanced()
     return stored_name.partition(".")[0], _data(event)
 
@@ -313,7 +313,7 @@ def _data(event: e.Event) -> PublicData:
                 reference=event.reference or None,
                 assumed=event.assumed,
             )
-        case e.CodCollected() | e.RefundDueChanged():
+        case e.CodCollected() | e.RefundDueChanged() | e.ReceiptCorrected():
             return Amount(implied=implied, actor=actor, amount=event.amount)
         case e.RefundPaid():
             return Refund(
@@ -333,7 +333,6 @@ Other = (
     | e.ReturnCaseOpened
     | e.ReturnCaseAdvanced
     | e.ReturnCaseClosed
-    | e.ReceiptCorrected
     | e.ExpectedFeesFrozen
     | e.FactRecorded
 )
@@ -375,7 +374,7 @@ def _other(event: Other, *, implied: bool, actor: str) -> PublicData:
             )
         case e.FactRecorded():
             return _recorded(event, implied=implied, actor=actor)
-        case e.ExpectedFeesFrozen() | e.ReceiptCorrected():
+        case e.ExpectedFeesFrozen():
             return OrderAdvanced()
         case _:
             assert_never(event)
