@@ -11,7 +11,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -70,8 +70,8 @@ async def _drive(servers: Servers, control: int) -> dict[str, Any]:
     posts.close()
     await follower.stop()
     received = _received(servers)
-    placing = _latencies(received, first)
-    moving = _latencies(received, second)
+    counted = _counted(received, second)
+    placing, moving = _latencies(_counted(received, first)), _latencies(counted)
     return {
         "ours": PER_SECOND,
         "floor": None,
@@ -82,6 +82,7 @@ async def _drive(servers: Servers, control: int) -> dict[str, Any]:
         "p50_ms": _percentile(moving, 0.5),
         "p99_ms": _percentile(moving, 0.99),
         "measured": len(moving),
+        "stages_p50_ms": _stages(counted),
         "orders": ORDERS,
         "first_push_p50_ms": _percentile(placing, 0.5),
         "first_push_p99_ms": _percentile(placing, 0.99),
@@ -113,6 +114,15 @@ async def _at_pace(calls: list[Any]) -> list[str]:
     return done
 
 
+class Passage(NamedTuple):
+    """One push on its way: when its fact and its event were written to Kafka, and when the event arrived."""
+
+    raw: str
+    fact_written: float
+    event_written: float
+    arrived: float
+
+
 class Follower:
     """Reads both topics as they grow, with the wall-clock time of each arrival."""
 
@@ -120,8 +130,10 @@ class Follower:
         self._kafka = kafka
         self._consumer: AIOKafkaConsumer = None
         self._task: asyncio.Task[None] | None = None
-        self._facts: dict[str, list[str]] = {}
-        self._events: list[tuple[str, float]] = []
+        # Of each fact: when it was written to Kafka, and the raw messages it came from.
+        self._facts: dict[str, tuple[float, list[str]]] = {}
+        # Of each event: the fact that caused it, when it was written to Kafka, when it arrived here.
+        self._events: list[tuple[str, float, float]] = []
         self._last = time.monotonic()
 
     async def start(self) -> None:
@@ -143,9 +155,11 @@ class Follower:
                 for record in records:
                     headers = dict(record.headers)
                     if partition.topic == CHANNELS_ORDERS.name:
-                        self._facts[headers["ce_id"].decode()] = json.loads(record.value)["raw"]
+                        raw = json.loads(record.value)["raw"]
+                        self._facts[headers["ce_id"].decode()] = (record.timestamp / 1000, raw)
                     else:
-                        self._events.append((headers.get("ce_causationid", b"").decode(), at))
+                        cause = headers.get("ce_causationid", b"").decode()
+                        self._events.append((cause, record.timestamp / 1000, at))
 
     async def quiet(self, seconds: float = 3.0, deadline: float = 120.0) -> None:
         """Return when nothing has arrived for a while."""
@@ -153,14 +167,16 @@ class Follower:
         while time.monotonic() - self._last < seconds and time.monotonic() < until:  # noqa: ASYNC110  # Silence has no event.
             await asyncio.sleep(0.2)
 
-    def taken(self) -> list[tuple[str, float]]:
-        """(raw message id, arrival) of the first event of each raw message since the last call."""
-        arrived: dict[str, float] = {}
-        for cause, at in self._events:
-            for raw in self._facts.get(cause, []):
-                arrived[raw] = min(at, arrived.get(raw, at))
+    def taken(self) -> list[Passage]:
+        """The first event of each raw message since the last call."""
+        first: dict[str, Passage] = {}
+        for cause, written, at in self._events:
+            fact_written, raws = self._facts.get(cause, (0.0, []))
+            for raw in raws:
+                if raw not in first or at < first[raw].arrived:
+                    first[raw] = Passage(raw, fact_written, written, at)
         self._events.clear()
-        return list(arrived.items())
+        return list(first.values())
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -177,12 +193,24 @@ def _received(servers: Servers) -> dict[str, float]:
     return dict(rows)
 
 
-def _latencies(received: dict[str, float], arrived: list[tuple[str, float]]) -> list[float]:
-    found = [(received[raw], at - received[raw]) for raw, at in arrived if raw in received]
-    if not found:
-        return []
-    begin = min(at for at, _ in found) + WARM_SECONDS
-    return sorted(took for at, took in found if at >= begin)
+def _counted(received: dict[str, float], passages: list[Passage]) -> list[tuple[float, Passage]]:
+    """What is counted: each push with the time it was received, without those of the first seconds."""
+    found = [(received[each.raw], each) for each in passages if each.raw in received]
+    begin = min((at for at, _ in found), default=0.0) + WARM_SECONDS
+    return [(at, each) for at, each in found if at >= begin]
+
+
+def _latencies(counted: list[tuple[float, Passage]]) -> list[float]:
+    return sorted(each.arrived - at for at, each in counted)
+
+
+def _stages(counted: list[tuple[float, Passage]]) -> dict[str, float | None]:
+    """Where the time goes, medians in ms: to the fact on Kafka, to the event on Kafka, to its reader."""
+    return {
+        "to_fact": _percentile(sorted(each.fact_written - at for at, each in counted), 0.5),
+        "to_event": _percentile(sorted(each.event_written - each.fact_written for _, each in counted), 0.5),
+        "to_reader": _percentile(sorted(each.arrived - each.event_written for _, each in counted), 0.5),
+    }
 
 
 def _percentile(values: list[float], share: float) -> float | None:

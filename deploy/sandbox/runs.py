@@ -157,7 +157,8 @@ class Run:
             return
         self._wake.clear()
         try:
-            async with asyncio.timeout(seconds):
+            # The loop counts in milliseconds: for less it would wake too early, and again and again.
+            async with asyncio.timeout(max(seconds, 0.002)):
                 await self._wake.wait()
         except TimeoutError:
             return
