@@ -77,6 +77,9 @@ class Connection:
 
         A kept connection that the receiver closed meanwhile is opened again, once.
         """
+        if self._streams is not None and self._streams[1].is_closing():
+            # uvloop raises RuntimeError, and not OSError, on writing to what was closed before.
+            self.close()
         if self._streams is not None:
             try:
                 return await self._exchange(request)
