@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 
 import uvloop
 
@@ -33,8 +34,8 @@ async def _post_to_a_receiver_that_resets() -> list[int]:
             await gone.wait()
             gone.clear()
             assert connection._streams is not None
-            while not connection._streams[1].is_closing():
-                await asyncio.sleep(0)
+            with suppress(OSError):
+                await connection._streams[1].wait_closed()
         connection.close()
         return found
 
