@@ -82,7 +82,7 @@ def judge(system: System, run: Run) -> list[str]:
     orders = system.listed("orders", "/v1/orders")
     if len(truth) != run.orders:
         wrong.append(f"The marketplaces have {len(truth)} orders instead of {run.orders}.")
-    wrong += orders_wrong(truth, orders, shown=system.tokopedia_shows())
+    wrong += orders_wrong(truth, orders)
     wrong += store_wrong(system.read_store(), published)
     wrong += counts_wrong(orders, published)
     wrong += stock_wrong(published, system.listed("inventory", "/v1/stock"))
@@ -170,19 +170,13 @@ def store_wrong(stored: Sequence[Json], published: Mapping[str, Event]) -> Itera
 # ---- orders
 
 
-def orders_wrong(truth: Sequence[Json], orders: Sequence[Json], shown: set[str]) -> Iterable[str]:
-    """Every order of the run is held exactly once, with its lines and its money.
-
-    Tokopedia pushes once and lists no order before its payment. One that was cancelled before, and of which
-    no push got through, is one that nobody can know of; `shown` are those that it lists.
-    """
+def orders_wrong(truth: Sequence[Json], orders: Sequence[Json]) -> Iterable[str]:
+    """Every order of the run is held exactly once, with its lines and its money."""
     held: dict[tuple[str, str, str], list[Json]] = defaultdict(list)
     for order in orders:
         held[order["channel"], order["shop"], order["marketplace_number"]].append(order)
     for item in truth:
         found = held[item["marketplace"], item["shop"], item["order"]]
-        if not found and item["marketplace"] == "tokopedia" and item["order"] not in shown:
-            continue
         if len(found) != 1:
             yield f"{item['marketplace']} order {item['order']} is held {len(found)} times."
         else:

@@ -5,7 +5,7 @@ so that a take-over takes seconds; frequent polls; and the key of a second selle
 """
 
 import hashlib
-import itertools
+import hmac
 import json
 import os
 import re
@@ -23,7 +23,7 @@ import pytest
 
 from deploy.local import processes, up
 from deploy.local.layout import LOCAL, ROOT, Layout, locked
-from deploy.local.services import SERVICES, TOKOPEDIA_FS_ID, TOKOPEDIA_SHOP, Demo, Process, environment, table
+from deploy.local.services import SERVICES, Demo, Process, environment, table
 from deploy.local.stack import NativeStack
 
 Json = dict[str, Any]
@@ -187,6 +187,14 @@ class System:
             if found == name and labels.items() <= dict(_LABEL.findall(text)).items()
         )
 
+    def push_lazada(self, body: bytes, **headers: str) -> int:
+        """Push to the Lazada webhook, signed unless headers are given; the HTTP status of the answer."""
+        webhook = self.endpoints["webhooks"]["lazada"]
+        signed = webhook["app_key"].encode() + body
+        signature = hmac.new(webhook["app_secret"].encode(), signed, hashlib.sha256).hexdigest()
+        headers = headers or {"authorization": signature}
+        return self.http.post(webhook["url"], content=body, headers=headers).status_code
+
     def query(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.endpoints["database"], autocommit=True) as connection:
             cursor = connection.execute(text.encode(), values or None)
@@ -218,27 +226,6 @@ class System:
             **more,
         }
         return Run(self, self.sandbox("/runs", spec)["run"], orders)
-
-    def tokopedia_shows(self) -> set[str]:
-        """The ids of the orders of the last days that Tokopedia's list shows to whoever asks."""
-        seller = Demo(self.layout)
-        address = self.endpoints["sandbox"]["tokopedia"]
-        granted = self.http.post(
-            f"{address}/token", params={"grant_type": "client_credentials"}, auth=seller.tokopedia_client
-        )
-        headers = {"authorization": f"Bearer {granted.json()['access_token']}"}
-        now = int(time.time())
-        query = {"fs_id": TOKOPEDIA_FS_ID, "shop_id": TOKOPEDIA_SHOP, "per_page": "100"}
-        found: set[str] = set()
-        for page in itertools.count(1):
-            asked = {**query, "from_date": str(now - 250_000), "to_date": str(now), "page": str(page)}
-            answer = self.http.get(f"{address}/v2/order/list", params=asked, headers=headers)
-            assert answer.status_code == 200, answer.text[:300]
-            rows = answer.json()["data"] or []
-            found |= {str(row["order_id"]) for row in rows}
-            if len(rows) < 100:
-                return found
-        raise AssertionError("The loop ends by itself.")
 
     # ---- waiting
 
@@ -315,8 +302,7 @@ class Run:
         found: list[Json] = []
         cursor: str | None = ""
         while cursor is not None:
-            query = {"limit": "500", **({"cursor": cursor} if cursor else {})}
-            page = self._system.sandbox(f"/runs/{self.name}/orders", **query)
+            page = self._system.sandbox(f"/runs/{self.name}/orders", limit=500, cursor=cursor or 0)
             found += page["items"]
             cursor = page["next"]
         return found
