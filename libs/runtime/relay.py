@@ -14,9 +14,10 @@ import structlog
 
 from libs.runtime.clock import now
 from libs.runtime.errors import Transient
-from libs.runtime.kafka import Outgoing, Publisher
+from libs.runtime.kafka import KafkaSettings, Outgoing, Publisher
 from libs.runtime.metrics import OUTBOX_ERRORS, OUTBOX_OLDEST_SECONDS, OUTBOX_PUBLISHED
 from libs.runtime.postgres import Bell, lead
+from libs.runtime.serving import Process
 
 log = structlog.get_logger(__name__)
 
@@ -106,3 +107,19 @@ class Relay:
         await self._source.done(chunk.mark)
         for record in chunk.records[:1]:
             OUTBOX_PUBLISHED.labels(self.service, record.topic).inc(len(chunk.records))
+
+
+def add_relay(
+    process: Process, name: str, source: Source, bell: Bell, *, dsn: str, kafka: KafkaSettings
+) -> None:
+    """Let the process relay the source for as long as it runs.
+
+    Its bell listens and its publisher is open from before the relay runs until after it has ended;
+    readiness tells its last fault.
+    """
+    publisher = Publisher(kafka, client_id=f"{process.service}-relay-{name}")
+    relay = Relay(service=process.service, name=name, dsn=dsn, source=source, publisher=publisher, bell=bell)
+    process.resource(f"relay {name} bell", bell.listening)
+    process.resource(f"relay {name} publisher", publisher.lent)
+    process.task(f"relay {name}", relay.run)
+    process.health.ready(f"relay {name}", lambda: relay.last_fault or None)

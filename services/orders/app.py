@@ -11,11 +11,11 @@ from libs.events.topics import CHANNELS_ORDERS
 from libs.runtime.asgi import Status, make_api
 from libs.runtime.auth import ApiKeys
 from libs.runtime.consumption import BatchConsumer
-from libs.runtime.kafka import KafkaSettings, Publisher, make_broker
+from libs.runtime.kafka import KafkaSettings, make_broker
 from libs.runtime.lag import TopicLag
 from libs.runtime.parking import MIRROR_NAME, MirrorSource, channel_of
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
-from libs.runtime.relay import Relay, Source
+from libs.runtime.relay import add_relay
 from libs.runtime.serving import Process
 from services.orders.api import routes
 from services.orders.consumer import FactsHandler, stored_positions
@@ -28,7 +28,6 @@ from services.orders.views import OrderViews, waiting_and_parked
 
 SERVICE: Final = "orders"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-ROLES: Final = ("serve", "api", "consumer", "relay", "projector")
 
 
 def migrate_orders(dsn: str) -> list[str]:
@@ -84,28 +83,10 @@ def _add_projector(process: Process, pool: AsyncPool, settings: OrdersSettings) 
 
 
 def _add_relays(process: Process, pool: AsyncPool, settings: OrdersSettings, kafka: KafkaSettings) -> None:
-    _add_relay(
-        process,
-        "events",
-        StoreSource(pool),
-        Bell(settings.dsn, EVENTS_CHANNEL),
-        settings=settings,
-        kafka=kafka,
-    )
+    events_bell = Bell(settings.dsn, EVENTS_CHANNEL)
+    add_relay(process, "events", StoreSource(pool), events_bell, dsn=settings.dsn, kafka=kafka)
     mirror_bell = Bell(settings.dsn, channel_of(SERVICE), fallback_seconds=2.0)
-    _add_relay(process, MIRROR_NAME, MirrorSource(pool, SERVICE), mirror_bell, settings=settings, kafka=kafka)
-
-
-def _add_relay(
-    process: Process, name: str, source: Source, bell: Bell, *, settings: OrdersSettings, kafka: KafkaSettings
-) -> None:
-    publisher = Publisher(kafka, client_id=f"orders-relay-{name}")
-    relay = Relay(service=SERVICE, name=name, dsn=settings.dsn, source=source, publisher=publisher, bell=bell)
-
-    process.resource(f"relay {name} bell", bell.listening)
-    process.resource(f"relay {name} publisher", publisher.lent)
-    process.task(f"relay {name}", relay.run)
-    process.health.ready(f"relay {name}", lambda: relay.last_fault or None)
+    add_relay(process, MIRROR_NAME, MirrorSource(pool, SERVICE), mirror_bell, dsn=settings.dsn, kafka=kafka)
 
 
 def _api(process: Process, pool: AsyncPool, settings: OrdersSettings, lag: TopicLag) -> FastAPI:
