@@ -126,6 +126,16 @@ class ServiceSettings(BaseSettings):
         return self.database_url.get_secret_value()
 
 
+class FollowerSettings(ServiceSettings):
+    """The settings of every service that libs.runtime.follower makes; a subclass sets `env_prefix`."""
+
+    http_port: Annotated[int, Field(ge=0, le=65_535)]
+    """The port that HTTP is answered on; 0 takes a free one"""
+
+    parked_max: Annotated[int, Field(ge=1)] = 1_000
+    """How many records may be parked by a fault of their own before consumption stops on purpose"""
+
+
 class BadSettings(Exception):
     """The environment lacks something or holds something wrong; `sentences` has one per variable."""
 

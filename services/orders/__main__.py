@@ -1,39 +1,32 @@
 """The door of orders: `python -m services.orders [serve|api|consumer|relay|projector|migrate|redrive]`."""
 
-import argparse
-import json
 import sys
+from typing import TYPE_CHECKING
+
+from libs.runtime.door import Service, enter
+
+if TYPE_CHECKING:
+    from services.orders.settings import OrdersSettings
+
+ROLES = ("serve", "api", "consumer", "relay", "projector")
 
 
 def main(argv: list[str]) -> int:
     """Run a role until it is stopped, or a command to its end; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m services.orders", description=__doc__)
-    parser.add_argument(
-        "role", choices=["serve", "api", "consumer", "relay", "projector", "migrate", "redrive"]
-    )
-    role = parser.parse_args(argv[:1]).role
-    if role == "redrive":
-        from services.orders.redriving import redrive_orders
+    return enter(argv, "orders", __doc__, _service, roles=ROLES, commands={"redrive": _redrive})
 
-        return redrive_orders(argv[1:])
-    parser.parse_args(argv)
-    from libs.runtime.kafka import KafkaSettings
-    from libs.runtime.settings import load_or_exit
+
+def _service() -> "Service[OrdersSettings]":
+    from services.orders.app import compose, migrate_orders
     from services.orders.settings import OrdersSettings
 
-    settings, kafka = load_or_exit(OrdersSettings, KafkaSettings)
-    if role == "migrate":
-        from libs.runtime.logs import configure_logs
-        from services.orders.app import SERVICE, migrate_orders
+    return Service(OrdersSettings, migrate_orders, compose)
 
-        configure_logs(SERVICE, settings.log_level)
 
-        sys.stdout.write(json.dumps({"applied": migrate_orders(settings.dsn)}) + "\n")
-        return 0
-    from libs.runtime.serving import run_service
-    from services.orders.app import SERVICE, compose
+def _redrive(argv: list[str]) -> int:
+    from services.orders.redriving import redrive_orders
 
-    return run_service(SERVICE, compose(settings, kafka, role), log_level=settings.log_level)
+    return redrive_orders(argv)
 
 
 if __name__ == "__main__":
