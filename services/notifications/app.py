@@ -1,108 +1,29 @@
-"""Composition root of notifications: the only place that constructs anything; tests call the same."""
+"""Composition root of notifications: what is its own of a follower. Tests call the same."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter
 
 from libs.events.topics import ORDERS_ORDERS
-from libs.runtime import parking
-from libs.runtime.asgi import Status, make_api
-from libs.runtime.auth import ApiKeys
-from libs.runtime.consumption import BatchConsumer
-from libs.runtime.kafka import KafkaSettings, Publisher, make_broker
-from libs.runtime.lag import TopicLag
-from libs.runtime.outbox import unpublished
-from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate, transient_faults
-from libs.runtime.relay import Relay
-from libs.runtime.serving import Process
-from libs.runtime.transactional import TransactionalHandler
+from libs.runtime.follower import Follower
+from libs.runtime.postgres import AsyncPool
 from services.notifications.api import routes
 from services.notifications.consumer import SCHEMA, handler
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import Ledger
 
-SERVICE: Final = "notifications"
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
-ROLES: Final = ("serve", "consumer")
+
+def _routes(pool: AsyncPool) -> APIRouter:
+    return routes(Ledger(pool))
 
 
-def migrate_notifications(dsn: str) -> list[str]:
-    """Bring the schema to this version; the names of the migrations applied."""
-    return migrate(dsn, SCHEMA, RUNTIME_MIGRATIONS, MIGRATIONS)
-
-
-def compose(settings: NotificationsSettings, kafka: KafkaSettings, role: str) -> Callable[[Process], None]:
-    """What a process of this role is made of; `serve` is all roles in one, each answers for its health."""
-
-    def of_role(process: Process) -> None:
-        pool = make_pool(settings.dsn, SCHEMA, name=f"notifications {role}")
-        process.pool(pool)
-        handling = handler(pool, parked_max=settings.parked_max)
-        lag = make_lag(kafka, handling)
-        process.resource("topic lag", lag.lent)
-        process.step("positions", lag.refuse_recreated)
-        _add_consumer(process, kafka, handling)
-        _add_mirror(process, pool, settings, kafka)
-        process.http(make_app(process, pool, settings, lag), settings.http_host, settings.http_port)
-
-    return of_role
-
-
-@asynccontextmanager
-async def open_releaser(settings: NotificationsSettings) -> AsyncIterator[TransactionalHandler]:
-    """What the command `redrive` releases parked records with."""
-    pool = make_pool(settings.dsn, SCHEMA, name="notifications redrive", size=2)
-    async with transient_faults():
-        await pool.open(wait=True)
-    try:
-        yield handler(pool, parked_max=settings.parked_max)
-    finally:
-        await pool.close(3)
-
-
-def make_lag(kafka: KafkaSettings, handling: TransactionalHandler) -> TopicLag:
-    """What is not consumed yet of the whole topic, whoever consumes it."""
-    topic = ORDERS_ORDERS.name
-    return TopicLag(kafka, topic=topic, source=f"{SERVICE}:{topic}", positions=handling.load_positions)
-
-
-def make_app(process: Process, pool: AsyncPool, settings: NotificationsSettings, lag: TopicLag) -> FastAPI:
-    """The HTTP door."""
-
-    async def status() -> Status:
-        return Status(
-            lag_records=await lag.records(),
-            unpublished_events=await unpublished(pool, SCHEMA),
-            # Due deliveries wait for a sender that does not exist yet; counting them, nothing would ever be
-            # drained.
-            waiting=0,
-            parked=await parking.count(pool, SCHEMA),
-        )
-
-    app = make_api(SERVICE, ApiKeys(settings.api_keys), health=process.health, status=status)
-    app.include_router(routes(Ledger(pool)))
-    return app
-
-
-def _add_consumer(process: Process, kafka: KafkaSettings, handling: TransactionalHandler) -> None:
-    broker = make_broker(kafka, client_id=f"{SERVICE}-consumer")
-    consumer = BatchConsumer(broker, kafka, topic=ORDERS_ORDERS.name, group=SERVICE, handler=handling)
-    process.broker(broker, [consumer])
-
-
-def _add_mirror(
-    process: Process, pool: AsyncPool, settings: NotificationsSettings, kafka: KafkaSettings
-) -> None:
-    relay = Relay(
-        service=SERVICE,
-        name=parking.MIRROR_NAME,
-        dsn=settings.dsn,
-        source=parking.MirrorSource(pool, SCHEMA),
-        publisher=Publisher(kafka, client_id=f"{SERVICE}-relay-parked-mirror"),
-        bell=Bell(settings.dsn, parking.channel_of(SCHEMA), fallback_seconds=2.0),
-    )
-    process.task("relay parked-mirror", relay.run)
-    process.health.ready("relay parked-mirror", lambda: relay.last_fault or None)
+# Status does not count due deliveries as waiting: no sender exists yet, so nothing would ever be drained.
+FOLLOWER: Final = Follower(
+    service=SCHEMA,
+    topic=ORDERS_ORDERS.name,
+    migrations=Path(__file__).parent / "migrations",
+    settings=NotificationsSettings,
+    make_handler=handler,
+    make_routes=_routes,
+)

@@ -1,20 +1,11 @@
 """What notifications reads from its environment; built in __main__ only."""
 
-from typing import Annotated
-
-from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from libs.runtime.settings import ServiceSettings
+from libs.runtime.settings import FollowerSettings
 
 
-class NotificationsSettings(ServiceSettings):
-    """The settings of notifications beside those that all services share."""
+class NotificationsSettings(FollowerSettings):
+    """The settings of notifications: those of every follower."""
 
     model_config = SettingsConfigDict(env_prefix="NOTIFICATIONS_")
-
-    http_port: Annotated[int, Field(ge=0, le=65_535)]
-    """The port that HTTP is answered on; 0 takes a free one"""
-
-    parked_max: Annotated[int, Field(ge=1)] = 1_000
-    """How many records may be parked by a fault of their own before consumption stops on purpose"""

@@ -26,7 +26,7 @@ from libs.runtime.records import Record
 from libs.runtime.serving import Process
 from libs.runtime.settings import ApiKey
 from libs.runtime.transactional import TransactionalHandler
-from services.inventory.app import make_app, migrate_inventory
+from services.inventory.app import FOLLOWER
 from services.inventory.consumer import TYPES, handler
 from services.inventory.invariants import violations
 from services.inventory.settings import InventorySettings
@@ -109,8 +109,8 @@ HISTORY = records(
 
 @pytest.fixture
 def migrated(database: str) -> str:
-    migrate_inventory(database)
-    assert migrate_inventory(database) == []
+    FOLLOWER.migrate(database)
+    assert FOLLOWER.migrate(database) == []
     return database
 
 
@@ -145,7 +145,7 @@ def app(pool: AsyncPool, migrated: str) -> FastAPI:
         ),
         http_port=0,
     )
-    return make_app(Process("inventory"), pool, settings, NoLag())
+    return FOLLOWER.make_app(Process("inventory"), pool, settings, NoLag())
 
 
 @pytest.fixture

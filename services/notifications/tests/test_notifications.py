@@ -20,7 +20,7 @@ from libs.runtime.postgres import AsyncPool, make_pool
 from libs.runtime.records import Record
 from libs.runtime.serving import Process
 from libs.runtime.settings import ApiKey
-from services.notifications.app import make_app, migrate_notifications
+from services.notifications.app import FOLLOWER
 from services.notifications.consumer import TYPES, handler
 from services.notifications.policy import TOLD
 from services.notifications.settings import NotificationsSettings
@@ -63,7 +63,7 @@ HISTORY = [
 
 @pytest.fixture
 def migrated(database: str) -> str:
-    migrate_notifications(database)
+    FOLLOWER.migrate(database)
     return database
 
 
@@ -98,7 +98,7 @@ def client(pool: AsyncPool, migrated: str) -> httpx.AsyncClient:
         ),
         http_port=0,
     )
-    app = make_app(Process("notifications"), pool, settings, NoLag())
+    app = FOLLOWER.make_app(Process("notifications"), pool, settings, NoLag())
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://notifications")
 
 
