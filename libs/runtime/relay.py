@@ -32,6 +32,8 @@ class Chunk:
     records: Sequence[Outgoing]
     mark: Any
     oldest_at: datetime | None = None
+    # Whether the source may hold more already; what comes later rings the bell.
+    more: bool = True
 
 
 class Source(Protocol):
@@ -77,15 +79,8 @@ class Relay:
             try:
                 chunk = await self._source.fetch(mark)
                 while chunk is not None:
-                    # The next chunk is read while this one is being acknowledged.
-                    ahead = asyncio.ensure_future(self._source.fetch(chunk.mark))
-                    try:
-                        await self._publish(chunk)
-                    except BaseException:
-                        ahead.cancel()
-                        raise
-                    mark = chunk.mark
-                    chunk = await ahead
+                    after = await self._publish_and_read_on(chunk)
+                    mark, chunk = chunk.mark, after
                 OUTBOX_OLDEST_SECONDS.labels(self.service, self.name).set(0)
                 backoff = RETRY_SECONDS_FIRST
                 self.last_fault = ""
@@ -97,6 +92,19 @@ class Relay:
                 mark = None
                 await asyncio.sleep(backoff)
                 backoff = min(RETRY_SECONDS_MAX, backoff * 2)
+
+    async def _publish_and_read_on(self, chunk: Chunk) -> Chunk | None:
+        """Publish the chunk; the next one, if there may be one, is read while this is acknowledged."""
+        if not chunk.more:
+            await self._publish(chunk)
+            return None
+        ahead = asyncio.ensure_future(self._source.fetch(chunk.mark))
+        try:
+            await self._publish(chunk)
+        except BaseException:
+            ahead.cancel()
+            raise
+        return await ahead
 
     async def _publish(self, chunk: Chunk) -> None:
         if chunk.oldest_at is not None:

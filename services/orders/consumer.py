@@ -179,6 +179,9 @@ class FactsHandler:
         self._parked_max = parked_max
         self._states: dict[UUID, tuple[int, Order]] = {}
         self._faults_parked = 0
+        # Keys that may have parked records. A hint that saves asking: the append itself tells of a key
+        # that a sweep, or another process, has parked meanwhile.
+        self._parked_keys: set[str] = set()
 
     async def load_positions(self, source: str) -> dict[int, int]:
         async with transient_faults(), self._pool.connection() as connection:
@@ -262,6 +265,7 @@ class FactsHandler:
             elif isinstance(each, Incoming):
                 judge_incoming(batch, each)
         _keep_waiting(batch)
+        batch.request.handled = {record.key for record in records if record.key not in batch.parked_keys}
         return batch
 
     async def _load(self, source: str, facts: Sequence[Incoming], keys: set[str]) -> _Batch:
@@ -271,6 +275,9 @@ class FactsHandler:
         placements = [each.record.key for each in facts if each.fact.type == "OrderPlaced"]
         missing = [order_id for order_id in needed if order_id not in states]
         waiting_rows: list[Any] = []
+        parked: set[str] = set()
+        if not (missing or placements or keys & self._parked_keys):
+            return _Batch(states)
         async with transient_faults(), self._pool.connection() as connection:
             if missing:
                 states |= await load(connection, missing)
@@ -282,13 +289,14 @@ class FactsHandler:
                     prepare=True,
                 )
                 waiting_rows = await cursor.fetchall()
-            # Asked each time: a sweep or a redrive changes it without this process being told.
-            cursor = await connection.execute(
-                "SELECT DISTINCT key FROM orders.parked WHERE source = %s AND key = ANY(%b)",
-                [source, texts(list(keys))],
-                prepare=True,
-            )
-            parked = {row[0] for row in await cursor.fetchall()}
+            suspects = keys & self._parked_keys
+            if suspects:
+                cursor = await connection.execute(
+                    "SELECT DISTINCT key FROM orders.parked WHERE source = %s AND key = ANY(%b)",
+                    [source, texts(list(suspects))],
+                )
+                parked = {row[0] for row in await cursor.fetchall()}
+                self._parked_keys -= suspects - parked
         batch = _Batch(states)
         batch.parked_keys = parked
         for row in waiting_rows:
@@ -306,6 +314,9 @@ class FactsHandler:
         if appended.outcome == "POSITION_MOVED":
             raise Fenced(f"Another consumer owns {', '.join(appended.concerned)}.")
         APPEND_CONFLICTS.inc()
+        self._parked_keys |= {
+            name.removeprefix("parked-key/") for name in appended.concerned if name.startswith("parked-key/")
+        }
         log.info("append_conflict", concerned=len(appended.concerned))
         return False
 
@@ -318,6 +329,7 @@ class FactsHandler:
         for row in batch.request.parked:
             PARKED.labels("orders", row.reason).inc()
             self._faults_parked += row.reason != "BEHIND"
+            self._parked_keys.add(row.key)
         for (fact_type, disposition), count in batch.dispositions.items():
             FACTS.labels(fact_type, disposition).inc(count)
         WAITING_ADDED.inc(len(batch.request.waiting))

@@ -38,7 +38,7 @@ _JSON = (199, 114)
 
 APPEND_SQL = (
     "SELECT outcome, first_position, concerned FROM orders.append("
-    "%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %s::json, %s::json)"
+    "%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %s::json, %s::json)"
 )
 
 
@@ -170,10 +170,12 @@ class AppendRequest:
     """What one append writes together.
 
     `streams` names every stream of the batch with the version its decision was made at (0: no event
-    yet), also where nothing is written to it.
+    yet), also where nothing is written to it. `handled` are the keys of the consumed records that have
+    their effect here: none of them may have a parked record in the source.
     """
 
     positions: list[Position] = field(default_factory=list)
+    handled: set[str] = field(default_factory=set)
     streams: dict[UUID, int] = field(default_factory=dict)
     events: list[NewEvent] = field(default_factory=list)
     keys: list[CommandKey] = field(default_factory=list)
@@ -194,6 +196,7 @@ class AppendRequest:
             int4s([p.partition for p in self.positions]),
             int8s([p.went_from for p in self.positions]),
             int8s([p.went_to for p in self.positions]),
+            texts(list(self.handled)),
             uuids(list(self.streams)),
             int8s(list(self.streams.values())),
             uuids([e.stream_id for e in events]),

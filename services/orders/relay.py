@@ -141,7 +141,7 @@ class StoreSource:
             rows = await cursor.fetchall()
         if not rows:
             return None
-        return Chunk(_records(rows), rows[-1][0], rows[0][5])
+        return Chunk(_records(rows), rows[-1][0], rows[0][5], more=len(rows) == CHUNK_EVENTS)
 
     async def done(self, mark: Any) -> None:
         async with transient_faults(), self._pool.connection() as connection:

@@ -120,6 +120,7 @@ def _names(request: AppendRequest) -> set[str]:
 
 def _merged(group: list[_Waiting]) -> AppendRequest:
     merged = AppendRequest()
+    # Only a consumer's batch names handled keys, and its positions with them; no command does.
     for waiting in group:
         request = waiting.request
         merged.streams.update(request.streams)

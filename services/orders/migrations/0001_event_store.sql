@@ -49,7 +49,7 @@ CREATE TYPE {schema}.appended AS (outcome text, first_position bigint, concerned
 -- the outcome is OK. The lock is a statement of its own: under READ COMMITTED the statements after it
 -- see what the previous holder committed.
 CREATE FUNCTION {schema}.append(
-    p_sources text[], p_partitions integer[], p_from bigint[], p_to bigint[],
+    p_sources text[], p_partitions integer[], p_from bigint[], p_to bigint[], p_handled text[],
     p_streams uuid[], p_versions bigint[],
     p_event_streams uuid[], p_event_versions bigint[], p_names text[], p_states json[],
     p_correlations text[], p_causations text[], p_traceparents text[],
@@ -97,6 +97,15 @@ BEGIN
     WHERE coalesce(stored.version, 0) <> greatest(given.version, 0);
     IF v_moved IS NOT NULL THEN
         RETURN ('CONFLICT', NULL, v_moved)::{schema}.appended;
+    END IF;
+
+    -- A record may have its effect only while nothing of its key is parked; else it waits behind that.
+    IF array_length(p_handled, 1) > 0 THEN
+        SELECT array_agg(DISTINCT 'parked-key/' || key) INTO v_moved
+        FROM parked WHERE source = p_sources[1] AND key = ANY(p_handled);
+        IF v_moved IS NOT NULL THEN
+            RETURN ('CONFLICT', NULL, v_moved)::{schema}.appended;
+        END IF;
     END IF;
 
     -- A waiting or parked row that is gone has had its effect already; a record can wait behind

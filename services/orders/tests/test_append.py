@@ -127,6 +127,16 @@ async def test_a_record_waits_behind_another_only_while_that_is_parked(pool: Asy
     assert kept == [(1, "MALFORMED", b"\xff\x00"), (2, "BEHIND", b"\xff\x00"), (3, "BEHIND", b"\xff\x00")]
 
 
+async def test_a_record_has_no_effect_while_its_key_has_a_parked_one(pool: AsyncPool) -> None:
+    await ask(pool, AppendRequest(parked=[parked("key", "MALFORMED", 1)]))
+    request = one(uuid7())
+    request.positions = [Position(SOURCE, 0, -1, 2)]
+    request.handled = {"key", "another"}
+    assert await ask(pool, request) == Appended("CONFLICT", None, ("parked-key/key",))
+    request.handled = {"another"}
+    assert (await ask(pool, request)).outcome == "OK"
+
+
 async def test_nobody_inserts_events_but_the_append(pool: AsyncPool) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         await rows(
