@@ -52,6 +52,7 @@ def request(position: int, *, keys: bool) -> recorder.AppendRequest:
     for _ in range(ORDERS):
         stream = uuid.uuid4()
         made.streams[stream] = 0
+        made.handled.add(str(stream))
         for version in range(1, EVENTS + 1):
             made.events.append(
                 recorder.NewEvent(stream, version, "OrderPlaced.v1", STATE, str(stream), str(stream), None)
@@ -66,8 +67,8 @@ def request(position: int, *, keys: bool) -> recorder.AppendRequest:
 async def _floor(connection: psycopg.AsyncConnection, made: recorder.AppendRequest) -> None:
     # The arrays are packed by the same code, so that the client costs both the same.
     parameters = made.parameters()
-    events = parameters[6:13]
-    keys = parameters[13:18]
+    events = parameters[7:14]
+    keys = parameters[14:19]
     async with connection.pipeline(), connection.transaction():
         await connection.execute(INSERT_EVENTS, events, prepare=True)
         if made.keys:
