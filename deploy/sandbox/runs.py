@@ -149,7 +149,8 @@ class Run:
         moments = [self._due[0].after] if self._due else []
         if len(self.orders) < self.spec.orders:
             moments.append(len(self.orders) / self.spec.per_second)
-        return max(0.0, min(moments, default=60.0) - self._elapsed())
+        # With nothing due, only an answer can end the run, and it wakes.
+        return max(0.0, min(moments) - self._elapsed()) if moments else 60.0
 
     async def _pause(self, seconds: float) -> None:
         if seconds == 0:
