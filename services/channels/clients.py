@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-import httpx
+import aiohttp
 import msgspec
 import structlog
 
@@ -25,7 +25,10 @@ log = structlog.get_logger(__name__)
 # A page of 100 orders stays below 2 MiB; more than this is no answer of theirs.
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
 CONNECT_SECONDS, READ_SECONDS = 3.0, 8.0
+# A call as a whole, the wait for a free connection included; a group of readings has 22 s.
+CALL_SECONDS_MAX = 16.0
 CONNECTIONS_MAX = 32
+KEPT_SECONDS = 30.0
 # A wait up to this is waited out in place; a longer one gives the work back.
 WAIT_IN_PLACE_SECONDS_MAX = 2.0
 
@@ -109,21 +112,9 @@ class Caller:
     Query strings hold tokens, so that neither they nor the texts of faults are told to anyone.
     """
 
-    def __init__(self, channel: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, channel: str) -> None:
         self._channel = channel
-        self._client = httpx.AsyncClient(
-            http1=True,
-            http2=False,
-            follow_redirects=False,
-            trust_env=False,
-            transport=transport,
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=READ_SECONDS),
-            limits=httpx.Limits(
-                max_connections=CONNECTIONS_MAX,
-                max_keepalive_connections=CONNECTIONS_MAX,
-                keepalive_expiry=30.0,
-            ),
-        )
+        self._session: aiohttp.ClientSession | None = None
         self._seconds = CALL_SECONDS.labels(channel)
 
     async def call(
@@ -135,29 +126,55 @@ class Caller:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """The answer, whatever its status; Passing when there was none."""
+        if self._session is None:
+            # Not in the constructor: a session belongs to the loop that it is made in.
+            self._session = _session()
         began = monotonic()
         try:
-            async with self._client.stream(method, url, params=parameters, headers=headers) as response:
-                body = bytearray()
-                async for part in response.aiter_bytes():
-                    body += part
-                    if len(body) > ANSWER_BYTES_MAX:
-                        raise Refused("ANSWER_TOO_LARGE")
-        except httpx.TimeoutException:
+            async with self._session.request(
+                method, url, params=parameters, headers=headers, allow_redirects=False
+            ) as response:
+                body = await _bounded(response)
+        except TimeoutError:
             self.count("transient")
             raise Passing("TIMEOUT") from None
-        except httpx.HTTPError as fault:
+        except (aiohttp.ClientError, OSError) as fault:
+            # The texts of these quote the address, query string included.
             self.count("transient")
             raise Passing("UNREACHABLE", type(fault).__name__) from None
         finally:
             self._seconds.observe(monotonic() - began)
-        return Answer(response.status_code, response.headers, bytes(body))
+        return Answer(response.status, response.headers, body)
 
     def count(self, result: str) -> None:
         CALLS.labels(self._channel, result).inc()
 
     async def close(self) -> None:
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEPT_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        timeout=aiohttp.ClientTimeout(
+            total=CALL_SECONDS_MAX, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS
+        ),
+    )
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The body; Refused as soon as more has come than any answer has. The connection is closed then."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > ANSWER_BYTES_MAX:
+            raise Refused("ANSWER_TOO_LARGE")
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Pauses:
