@@ -272,6 +272,7 @@ class Run:
             self.counts.pushes_given_up += 1
             return
         push.attempt += 1
-        push.request = b""  # It is written anew when it is due; many may wait.
+        if market.retries:
+            push.request = b""  # It is written anew when it is due; many may wait.
         self.counts.pushes_retried += 1
         self._schedule(self._elapsed() + wait_seconds, push.order, push)

@@ -139,6 +139,19 @@ async def test_tokopedia_sends_once_whatever_the_answer(sandbox: Running) -> Non
     assert counts["pushes_sent"] == counts["pushes_given_up"] == len(sandbox.receiver.received)
 
 
+async def test_the_end_of_an_order_that_no_list_shows_is_pushed_again_byte_for_byte(sandbox: Running) -> None:
+    seen: Counter[bytes] = Counter()
+
+    def second_time_only(got: Received) -> int:
+        seen[got.body] += 1
+        return 200 if seen[got.body] > 1 else 503
+
+    sandbox.receiver.status = second_time_only
+    counts = await sandbox.play(marketplaces=["tokopedia"], orders=200)
+    assert 0 < counts["pushes_retried"] <= sum(times == 2 for times in seen.values())
+    assert counts["pushes_retried"] <= counts["pushes_answered"]
+
+
 async def test_no_push_leaves_for_a_shop_whose_authorisation_has_lapsed() -> None:
     async with running(lazada={"access_token_seconds": 0}) as sandbox:
         counts = await sandbox.play(marketplaces=["lazada"], orders=5)
