@@ -294,8 +294,11 @@ class Run:
 
     def wait(self, seconds: float = 90) -> None:
         """Wait until every life has ended and every push is answered, lost or given up."""
-        wait_until(lambda: self.state()["state"] != "running", seconds, f"{self.name} is done")
-        assert self.state()["state"] == "done", self.state()
+        deadline = time.monotonic() + seconds
+        while (state := self.state())["state"] == "running":
+            assert time.monotonic() < deadline, f"{self.name} is not done within {seconds} s: {state}"
+            time.sleep(0.1)
+        assert state["state"] == "done", state
 
     def truth(self) -> list[Json]:
         """Every order of the run as the marketplace has it."""
