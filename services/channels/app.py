@@ -11,9 +11,9 @@ from starlette.types import ASGIApp
 from libs.runtime import outbox
 from libs.runtime.asgi import Status, make_api
 from libs.runtime.auth import ApiKeys
-from libs.runtime.kafka import KafkaSettings, Publisher
+from libs.runtime.kafka import KafkaSettings
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
-from libs.runtime.relay import Relay
+from libs.runtime.relay import add_relay
 from libs.runtime.sealing import Sealer
 from libs.runtime.serving import Process
 from services.channels.api import routes
@@ -24,10 +24,10 @@ from services.channels.lazada.client import LazadaClient
 from services.channels.lazada.grants import Grants
 from services.channels.poller import Poller
 from services.channels.reader import Reader
-from services.channels.reads import READS_BELL, Reads
+from services.channels.reads import Reads
 from services.channels.settings import ChannelsSettings
 from services.channels.shops import Shops
-from services.channels.store import INBOX_BELL, SCHEMA, Kept, Store
+from services.channels.store import INBOX_BELL, OUTBOX_BELL, READS_BELL, SCHEMA, Kept, Store
 from services.channels.tokopedia.client import TokopediaClient
 from services.channels.webhooks import Doors, Webhooks
 
@@ -60,12 +60,13 @@ class Parts:
         self.role = role
         self.seal = Sealer(settings.inbox_keys())
         self.pool = self._pool(f"channels {role}", 8)
-        self.store = Store(self.pool, self.seal)
+        self.outbox = outbox.OutboxSource(self.pool, SCHEMA)
+        self.store = Store(self.pool, self.seal, hears=self._hears)
         self.shops = Shops(self.pool, self.seal)
         self.reads = Reads(self.pool)
         self.inbox_bell = Bell(settings.dsn, INBOX_BELL)
         self.reads_bell = Bell(settings.dsn, READS_BELL)
-        self.outbox_bell = Bell(settings.dsn, outbox.channel_of(SCHEMA))
+        self.outbox_bell = Bell(settings.dsn, OUTBOX_BELL)
 
     def add(self) -> None:
         app: ASGIApp = self._api()
@@ -86,21 +87,16 @@ class Parts:
     def _is(self, role: str) -> bool:
         return self.role in {role, "serve"}
 
+    def _hears(self, bell: str) -> bool:
+        """Whether who waits for the bell is in this process; of all relays only the leading one waits."""
+        return (bell == READS_BELL and self._is("reader")) or (
+            bell == OUTBOX_BELL and self._is("relay") and self.outbox.is_followed
+        )
+
     def _pool(self, name: str, size: int) -> AsyncPool:
         pool = make_pool(self.settings.dsn, SCHEMA, name=name, size=size)
         self.process.pool(pool, name="database" if name.endswith(self.role) else name)
         return pool
-
-    def _listen(self, name: str, bell: Bell) -> None:
-        @asynccontextmanager
-        async def listening() -> AsyncIterator[None]:
-            await bell.start()
-            try:
-                yield
-            finally:
-                await bell.stop()
-
-        self.process.resource(name, listening)
 
     def _add_webhooks(self, app: ASGIApp) -> ASGIApp:
         # A pool of its own: whatever the other roles do, a push finds a connection.
@@ -128,7 +124,7 @@ class Parts:
             self.reads_bell.ring()
 
         inbox = Inbox(self.store, self.shops, self.inbox_bell, on_batch=on_batch)
-        self._listen("inbox bell", self.inbox_bell)
+        self.process.resource("inbox bell", self.inbox_bell.listening)
         self.process.task("inbox", inbox.run)
         self.process.health.ready("inbox", lambda: inbox.last_fault or None)
 
@@ -136,7 +132,7 @@ class Parts:
         reader = Reader(
             self.store, self.shops, self.reads, clients, self.reads_bell, on_published=self.outbox_bell.ring
         )
-        self._listen("reads bell", self.reads_bell)
+        self.process.resource("reads bell", self.reads_bell.listening)
         self.process.task("reader", reader.run)
         self.process.health.ready("reader", lambda: reader.last_fault or None)
 
@@ -148,17 +144,9 @@ class Parts:
         self.process.health.ready("poller", lambda: poller.last_fault or None)
 
     def _add_relay(self) -> None:
-        relay = Relay(
-            service=SERVICE,
-            name="outbox",
-            dsn=self.settings.dsn,
-            source=outbox.OutboxSource(self.pool, SCHEMA),
-            publisher=Publisher(self.kafka, client_id="channels-relay"),
-            bell=self.outbox_bell,
+        add_relay(
+            self.process, "outbox", self.outbox, self.outbox_bell, dsn=self.settings.dsn, kafka=self.kafka
         )
-        self._listen("outbox bell", self.outbox_bell)
-        self.process.task("relay", relay.run)
-        self.process.health.ready("relay", lambda: relay.last_fault or None)
 
     def _clients(self) -> dict[str, MarketClient]:
         clients: dict[str, MarketClient] = {}

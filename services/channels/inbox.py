@@ -217,11 +217,10 @@ class Inbox:
             await self._name_holders(unit, batch)
             await self._skip_repeats(unit, batch)
             records = [each for judged in batch for each in records_of(judged, uuid7)]
-            await self._store.write_facts(unit, records)
-            await reads.request(
-                unit, _to_read(batch, confirming=False), confirming=_to_read(batch, confirming=True)
+            asking = reads.asking(
+                _to_read(batch, confirming=False), confirming=_to_read(batch, confirming=True)
             )
-            await self._store.conclude(unit, [_outcome(judged) for judged in batch])
+            await self._store.conclude(unit, [_outcome(judged) for judged in batch], records, asking)
         for judged in batch:
             MESSAGES.labels(judged.channel, judged.state, (judged.reason or "").partition(":")[0]).inc()
         self._on_batch()

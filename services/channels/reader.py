@@ -63,9 +63,9 @@ class Stated(msgspec.Struct, frozen=True):
     elements: Sequence[Element]
     hashes: Sequence[bytes]  # Of each element.
 
-    def beside(self, known: bytes) -> Sequence[Element]:
+    def fresh(self) -> Sequence[Element]:
         """The elements that the last reading did not state just so."""
-        held = split_hashes(known)
+        held = split_hashes(self.claim.known)
         return [each for each, hashed in zip(self.elements, self.hashes, strict=True) if hashed not in held]
 
 
@@ -226,10 +226,7 @@ class Reader:
         async with self._store.transaction() as unit:
             if moved:
                 await self._move(unit, shop, moved)
-            known = await reads.last(unit, [each.claim for each in here])
-            news = [
-                News(each, uuid7(), each.beside(known.get((shop.id, each.claim.order), b""))) for each in here
-            ]
+            news = [News(each, uuid7(), each.fresh()) for each in here]
             records, failed = await self._records(unit, shop, news, at)
             lost = {claim.order for claim, _ in failed}
             news = [each for each in news if each.order not in lost]
@@ -237,9 +234,13 @@ class Reader:
             news = [each for each in news if (shop.id, each.order) in ours]
             fresh = [each for each in news if each.elements]
             facts = [one for each in fresh for one in records[each.order]]
-            await self._store.write_facts(unit, facts)
-            await self._store.keep_readings(unit, [self._kept(shop, each, at) for each in fresh])
-            await reads.remember(unit, [_shown(each, at) for each in news])
+            if news:
+                await self._store.keep_readings(
+                    unit,
+                    [self._kept(shop, each, at) for each in fresh],
+                    facts,
+                    reads.remembering([_shown(each, at) for each in news]),
+                )
         for result, number in (
             ("moved", len(moved)),
             ("published", len(fresh)),

@@ -8,10 +8,9 @@ from uuid import UUID
 import msgspec
 
 from libs.runtime.postgres import AsyncPool, transient_faults
-from services.channels.store import Connection
+from libs.runtime.statements import Part, run_together
+from services.channels.store import READS_BELL, Connection
 
-# Rung, at the commit, when orders are to be read.
-READS_BELL = "channels_reads"
 # How long a claim lasts; a reader that dies leaves its orders to others after it. A reading is given up
 # sooner (reader.READING_SECONDS_MAX), so no claim ends under a reader that is alive.
 CLAIM_SECONDS = 30
@@ -21,13 +20,17 @@ CONFIRM_SECONDS = 1.5
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """One order to read, held by one reader; `generation` is that of the newest request it will answer."""
+    """One order to read, held by one reader; `generation` is that of the newest request it will answer.
+
+    `known` are the hashes of what its last reading stated: only who holds the claim writes another.
+    """
 
     connection: UUID
     order: str
     generation: int
     attempts: int
     claim: UUID
+    known: bytes = b""
 
 
 class Shown(msgspec.Struct, frozen=True, gc=False):
@@ -57,7 +60,19 @@ async def request(
     delay_seconds: float = 0.0,
     confirming: Iterable[tuple[UUID, str]] = (),
 ) -> None:
-    """Ask for these orders to be read, once for all that wait; readers are rung at the commit.
+    """Ask for these orders to be read, and ring the readers at the commit; see `asking`."""
+    part = asking(orders, delay_seconds=delay_seconds, confirming=confirming)
+    if part is not None:
+        await run_together(within, [part], [READS_BELL])
+
+
+def asking(
+    orders: Iterable[tuple[UUID, str]],
+    *,
+    delay_seconds: float = 0.0,
+    confirming: Iterable[tuple[UUID, str]] = (),
+) -> Part | None:
+    """What asks for these orders to be read, once for all that wait; None when there are none.
 
     Those that are to be `confirming` only (what was said of them is published already) wait a little when the
     order was read before, so that the pushes of its other lines need no reading of their own.
@@ -68,28 +83,28 @@ async def request(
     orders = [*orders, *later]
     ordered = sorted(set(orders))
     if not ordered:
-        return
-    await within.execute(
+        return None
+    return Part(
         "INSERT INTO channels.read_requests AS held (connection_id, order_id, next_at)"
         " SELECT connection_id, order_id, clock_timestamp() + make_interval(secs => CASE WHEN confirming"
         "   AND EXISTS (SELECT 1 FROM channels.readings AS known"
         "     WHERE known.connection_id = asked.connection_id AND known.order_id = asked.order_id)"
-        "   THEN %s ELSE %s END)"
-        " FROM unnest(%b::uuid[], %b::text[], %b::bool[]) AS asked (connection_id, order_id, confirming)"
+        "   THEN %(asked_later)b ELSE %(asked_after)b END)"
+        " FROM unnest(%(asked_connections)b::uuid[], %(asked_orders)b::text[], %(asked_confirming)b::bool[])"
+        "   AS asked (connection_id, order_id, confirming)"
         " ON CONFLICT (connection_id, order_id) DO UPDATE SET generation = held.generation + 1,"
         " next_at = CASE WHEN held.state = 'PARKED' THEN excluded.next_at"
         "   WHEN held.attempts > 0 THEN held.next_at ELSE LEAST(held.next_at, excluded.next_at) END,"
         " attempts = CASE WHEN held.state = 'PARKED' THEN 0 ELSE held.attempts END,"
         " state = 'WAITING', reason = NULL",
-        [
-            CONFIRM_SECONDS,
-            delay_seconds,
-            [connection for connection, _ in ordered],
-            [order for _, order in ordered],
-            [each in later for each in ordered],
-        ],
+        {
+            "asked_later": CONFIRM_SECONDS,
+            "asked_after": delay_seconds,
+            "asked_connections": [connection for connection, _ in ordered],
+            "asked_orders": [order for _, order in ordered],
+            "asked_confirming": [each in later for each in ordered],
+        },
     )
-    await within.execute(f"NOTIFY {READS_BELL}".encode())
 
 
 async def waiting(within: Connection, orders: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
@@ -154,41 +169,27 @@ async def finish(within: Connection, claims: Sequence[Claim]) -> set[tuple[UUID,
     return ours
 
 
-async def last(within: Connection, claims: Sequence[Claim]) -> dict[tuple[UUID, str], bytes]:
-    """What the last reading of each order stated, as hashes, of those that were read before."""
-    if not claims:
-        return {}
-    cursor = await within.execute(
-        "SELECT connection_id, order_id, facts_hashes FROM channels.readings"
-        " JOIN unnest(%b::uuid[], %b::text[]) AS asked (connection_id, order_id)"
-        "   USING (connection_id, order_id)",
-        _columns(claims)[:2],
-    )
-    return {(row[0], row[1]): bytes(row[2]) for row in await cursor.fetchall()}
-
-
-async def remember(within: Connection, shown: Sequence[Shown]) -> None:
-    """Remember what these readings showed; one that showed nothing new keeps its raw message."""
-    if not shown:
-        return
-    await within.execute(
+def remembering(shown: Sequence[Shown]) -> Part:
+    """What remembers what these readings showed; one that showed nothing new keeps its raw message."""
+    return Part(
         "INSERT INTO channels.readings (connection_id, order_id, facts_hashes, mark, final, raw_id, read_at)"
-        " SELECT * FROM unnest(%b::uuid[], %b::text[], %b::bytea[], %b::text[], %b::bool[], %b::uuid[],"
-        " %b::timestamptz[])"
+        " SELECT * FROM unnest(%(shown_connections)b::uuid[], %(shown_orders)b::text[],"
+        " %(shown_hashes)b::bytea[], %(shown_marks)b::text[], %(shown_final)b::bool[],"
+        " %(shown_raws)b::uuid[], %(shown_times)b::timestamptz[])"
         " ON CONFLICT (connection_id, order_id) DO UPDATE SET"
         " raw_id = CASE WHEN readings.facts_hashes = excluded.facts_hashes THEN readings.raw_id"
         "   ELSE excluded.raw_id END,"
         " facts_hashes = excluded.facts_hashes, mark = excluded.mark, final = excluded.final,"
         " read_at = excluded.read_at",
-        [
-            [each.claim.connection for each in shown],
-            [each.claim.order for each in shown],
-            [each.facts_hashes for each in shown],
-            [each.mark for each in shown],
-            [each.final for each in shown],
-            [each.raw for each in shown],
-            [each.at for each in shown],
-        ],
+        {
+            "shown_connections": [each.claim.connection for each in shown],
+            "shown_orders": [each.claim.order for each in shown],
+            "shown_hashes": [each.facts_hashes for each in shown],
+            "shown_marks": [each.mark for each in shown],
+            "shown_final": [each.final for each in shown],
+            "shown_raws": [each.raw for each in shown],
+            "shown_times": [each.at for each in shown],
+        },
     )
 
 
@@ -242,10 +243,15 @@ class Reads:
                 " UPDATE channels.read_requests AS held SET claim = %s,"
                 "   claimed_until = clock_timestamp() + make_interval(secs => %s)"
                 " FROM due WHERE held.connection_id = due.connection_id AND held.order_id = due.order_id"
-                " RETURNING held.connection_id, held.order_id, held.generation, held.attempts",
+                " RETURNING held.connection_id, held.order_id, held.generation, held.attempts,"
+                "   (SELECT facts_hashes FROM channels.readings AS known"
+                "     WHERE known.connection_id = held.connection_id AND known.order_id = held.order_id)",
                 [list(shops_excluded), limit, token, CLAIM_SECONDS],
+                binary=True,
             )
-            return [Claim(row[0], row[1], row[2], row[3], token) for row in await cursor.fetchall()]
+            return [
+                Claim(row[0], row[1], row[2], row[3], token, row[4] or b"") for row in await cursor.fetchall()
+            ]
 
     async def give_back(
         self, claims: Sequence[Claim], *, reason: str, wait_seconds: float, counts: bool

@@ -3,7 +3,7 @@
 `reads.py` holds the SQL of what is read from the marketplaces, `shops.py` that of shops and their grants.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Protocol
@@ -16,10 +16,13 @@ from libs.runtime import outbox
 from libs.runtime.kafka import Outgoing
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.sealing import associated
+from libs.runtime.statements import Part, run_together
 
 SCHEMA = "channels"
 # Rung when raw messages were kept by a process that does not work them itself.
 INBOX_BELL = "channels_inbox"
+# Rung, at the commit, when orders are to be read, and when facts are to be published.
+READS_BELL, OUTBOX_BELL = "channels_reads", outbox.channel_of(SCHEMA)
 
 LAZADA_PUSH = "lazada.push"
 # The verdicts: READ is an answer to a call of ours.
@@ -100,11 +103,18 @@ def unseal_content(seal: Seal, message_id: UUID, content: bytes) -> tuple[dict[s
 
 
 class Store:
-    """Raw messages and the outbox; every method raises Transient when the database does not answer."""
+    """Raw messages and the outbox; every method raises Transient when the database does not answer.
 
-    def __init__(self, pool: AsyncPool, seal: Seal) -> None:
+    `hears` says of a bell whether who waits for it is in this process, where it is rung in memory: a NOTIFY
+    beside that would wake it twice.
+    """
+
+    def __init__(
+        self, pool: AsyncPool, seal: Seal, *, hears: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self.pool = pool
         self.seal = seal
+        self._hears = hears
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -179,47 +189,49 @@ class Store:
         )
         return {bytes(row[0]) for row in await cursor.fetchall()}
 
-    async def conclude(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        """Write on each row what became of it."""
-        await connection.execute(
+    async def conclude(
+        self,
+        connection: Connection,
+        outcomes: Sequence[Outcome],
+        records: Sequence[Outgoing] = (),
+        asking: Part | None = None,
+    ) -> None:
+        """Write on each row what became of it, and with that its facts and what it asks to be read."""
+        done = Part(
             "UPDATE channels.raw_messages AS raw SET state = done.state, reason = done.reason,"
             " connection_id = done.connection_id, order_id = done.order_id, worked_at = clock_timestamp()"
-            " FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::uuid[], %b::text[])"
+            " FROM unnest(%(done_ids)b::uuid[], %(done_states)b::text[], %(done_reasons)b::text[],"
+            " %(done_connections)b::uuid[], %(done_orders)b::text[])"
             "   AS done (id, state, reason, connection_id, order_id)"
             " WHERE raw.id = done.id",
-            [
-                [outcome.id for outcome in outcomes],
-                [outcome.state for outcome in outcomes],
-                [outcome.reason for outcome in outcomes],
-                [outcome.connection for outcome in outcomes],
-                [outcome.order for outcome in outcomes],
-            ],
+            {
+                "done_ids": [outcome.id for outcome in outcomes],
+                "done_states": [outcome.state for outcome in outcomes],
+                "done_reasons": [outcome.reason for outcome in outcomes],
+                "done_connections": [outcome.connection for outcome in outcomes],
+                "done_orders": [outcome.order for outcome in outcomes],
+            },
         )
+        parts, bells = _of_facts(records)
+        if asking is not None:
+            parts, bells = [*parts, asking], [*bells, READS_BELL]
+        await self._write(connection, [*parts, done], bells)
 
-    async def write_facts(self, connection: Connection, records: Sequence[Outgoing]) -> None:
-        """Write the records to the outbox within the transaction; they are published after its commit."""
-        await outbox.write(connection, SCHEMA, records)
+    async def keep_readings(
+        self,
+        connection: Connection,
+        readings: Sequence[tuple[Kept, UUID, str]],
+        records: Sequence[Outgoing],
+        remembering: Part,
+    ) -> None:
+        """Keep the answers to calls of ours (message, shop, order), worked already, with what they state."""
+        parts, bells = _of_facts(records)
+        if readings:
+            parts = [*parts, _keeping(readings)]
+        await self._write(connection, [*parts, remembering], bells)
 
-    async def keep_readings(self, connection: Connection, readings: Sequence[tuple[Kept, UUID, str]]) -> None:
-        """Keep the answers to calls of ours (message, shop, order) within the transaction, worked already."""
-        if not readings:
-            return
-        await connection.execute(
-            "INSERT INTO channels.raw_messages (id, received_at, route, app, verdict, content, connection_id,"
-            " order_id, state, worked_at)"
-            " SELECT *, 'HANDLED', clock_timestamp() FROM unnest(%b::uuid[], %b::timestamptz[], %b::text[],"
-            " %b::text[], %b::text[], %b::bytea[], %b::uuid[], %b::text[])",
-            [
-                [message.id for message, _, _ in readings],
-                [message.received_at for message, _, _ in readings],
-                [message.route for message, _, _ in readings],
-                [message.app for message, _, _ in readings],
-                [message.verdict for message, _, _ in readings],
-                [message.content for message, _, _ in readings],
-                [shop for _, shop, _ in readings],
-                [order for _, _, order in readings],
-            ],
-        )
+    async def _write(self, connection: Connection, parts: Sequence[Part], bells: Sequence[str]) -> None:
+        await run_together(connection, parts, [bell for bell in bells if not self._hears(bell)])
 
     async def counts(self) -> tuple[int, int, int, int]:
         """Pending messages, parked messages, waiting reads, parked reads."""
@@ -296,3 +308,28 @@ class Store:
                 [raw_days, limit],
             )
             return removed + cursor.rowcount
+
+
+def _of_facts(records: Sequence[Outgoing]) -> tuple[Sequence[Part], Sequence[str]]:
+    """What writes the records to the outbox, and the bell for it; nothing for none."""
+    return ([outbox.insertion(SCHEMA, records)], [OUTBOX_BELL]) if records else ((), ())
+
+
+def _keeping(readings: Sequence[tuple[Kept, UUID, str]]) -> Part:
+    return Part(
+        "INSERT INTO channels.raw_messages (id, received_at, route, app, verdict, content, connection_id,"
+        " order_id, state, worked_at) SELECT *, 'HANDLED', clock_timestamp() FROM unnest("
+        "%(kept_ids)b::uuid[], %(kept_times)b::timestamptz[], %(kept_routes)b::text[], %(kept_apps)b::text[],"
+        " %(kept_verdicts)b::text[], %(kept_contents)b::bytea[], %(kept_shops)b::uuid[],"
+        " %(kept_orders)b::text[])",
+        {
+            "kept_ids": [message.id for message, _, _ in readings],
+            "kept_times": [message.received_at for message, _, _ in readings],
+            "kept_routes": [message.route for message, _, _ in readings],
+            "kept_apps": [message.app for message, _, _ in readings],
+            "kept_verdicts": [message.verdict for message, _, _ in readings],
+            "kept_contents": [message.content for message, _, _ in readings],
+            "kept_shops": [shop for _, shop, _ in readings],
+            "kept_orders": [order for _, _, order in readings],
+        },
+    )

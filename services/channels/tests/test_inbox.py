@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from libs.runtime.clock import uuid7
 from libs.runtime.errors import Transient
+from libs.runtime.kafka import Outgoing
 from libs.runtime.outbox import OutboxSource
 from libs.runtime.postgres import AsyncPool, Bell, make_pool
 from libs.runtime.sealing import Sealer
+from services.channels import reads
 from services.channels.app import migrate_channels
 from services.channels.inbox import Inbox
 from services.channels.publishing import Shop
 from services.channels.shops import Shops
-from services.channels.store import Kept, Store, seal_content
+from services.channels.store import OUTBOX_BELL, READS_BELL, Kept, Store, seal_content
 
 pytestmark = pytest.mark.connected
 
@@ -279,16 +282,44 @@ async def test_p5_a_message_that_the_database_refuses_stops_only_itself(
     good = await desk.take(SHIPPED)
     keep = desk.store.conclude
 
-    async def refuses(unit: Any, outcomes: Any) -> None:
+    async def refuses(unit: Any, outcomes: Any, *others: Any) -> None:
         if any(outcome.id == poison and outcome.state == "HANDLED" for outcome in outcomes):
             raise ValueError("The database refuses this row.")
-        await keep(unit, outcomes)
+        await keep(unit, outcomes, *others)
 
     monkeypatch.setattr(desk.store, "conclude", refuses)
     assert await desk.inbox.work_batch() == 2
     assert await desk.became(poison) == ("PARKED", "NOT_STORED")
     assert await desk.became(good) == ("HANDLED", None)
     assert len(await desk.published()) == 1
+
+
+async def test_p5_what_one_table_refuses_of_a_message_is_in_no_other(desk: Desk, database: str) -> None:
+    said = json.loads(SHIPPED)["data"]
+    poison = await desk.take(
+        sample("lazada/push_trade_05_ready_to_ship", data=said | {"trade_order_id": "13"})
+    )
+    good = await desk.take(SHIPPED)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE channels.read_requests ADD CHECK (order_id <> '13')")
+    assert await desk.inbox.work_batch() == 2
+    assert await desk.became(poison) == ("PARKED", "NOT_STORED")
+    assert await desk.became(good) == ("HANDLED", None)
+    assert [fact["raw"] for fact in await desk.published()] == [[str(good)]]
+    assert "13" not in await desk.asked()
+
+
+async def test_who_waits_in_this_process_is_not_notified_as_well(desk: Desk, database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as listener:
+        await listener.execute(f"LISTEN {READS_BELL}".encode())
+        await listener.execute(f"LISTEN {OUTBOX_BELL}".encode())
+        fact = Outgoing("channels.orders.v1", b"1", b"{}", [])
+        here = Store(desk.pool, SEAL, hears=lambda bell: bell == READS_BELL)
+        for store, rung in ((desk.store, {READS_BELL, OUTBOX_BELL}), (here, {OUTBOX_BELL})):
+            async with store.transaction() as unit:
+                await store.conclude(unit, [], [fact], reads.asking([(LAZADA.id, "1")]))
+            heard = {note.channel async for note in listener.notifies(timeout=5, stop_after=len(rung))}
+            assert heard == rung
 
 
 async def test_old_messages_are_deleted_and_parked_ones_kept(desk: Desk) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from libs.runtime.clock import uuid7
@@ -299,14 +300,26 @@ async def test_p5_a_reading_that_the_database_refuses_stops_only_itself(
     await desk.request("2")
     keep = desk.store.keep_readings
 
-    async def refuses(unit: Any, readings: Any) -> None:
+    async def refuses(unit: Any, readings: Any, *others: Any) -> None:
         if any(order == "2" for _, _, order in readings):
             raise ValueError("The database refuses this row.")
-        await keep(unit, readings)
+        await keep(unit, readings, *others)
 
     monkeypatch.setattr(desk.store, "keep_readings", refuses)
     await desk.reader.work_once()
     assert {fact["order"] for fact in await desk.published()} == {ORDER}
+    assert [row[1:4] for row in await desk.requests_left()] == [("2", "PARKED", "NOT_STORED")]
+
+
+async def test_p5_what_one_table_refuses_of_a_reading_is_in_no_other(desk: Desk, database: str) -> None:
+    desk.market.answers |= {ORDER: shown(), "2": shown(order="2")}
+    await desk.request()
+    await desk.request("2")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE channels.readings ADD CHECK (order_id <> '2')")
+    await desk.reader.work_once()
+    assert {fact["order"] for fact in await desk.published()} == {ORDER}
+    assert await desk.ask("SELECT order_id FROM channels.raw_messages") == [(ORDER,)]
     assert [row[1:4] for row in await desk.requests_left()] == [("2", "PARKED", "NOT_STORED")]
 
 
