@@ -18,7 +18,7 @@ from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool
 from libs.runtime.relay import add_relay
 from libs.runtime.serving import Process
 from services.orders.api import routes
-from services.orders.consumer import FactsHandler, stored_positions
+from services.orders.consumer import BATCH_RECORDS_MAX, FactsHandler, stored_positions
 from services.orders.housekeeping import WaitingSweeper
 from services.orders.projector import Projector
 from services.orders.recorder import EVENTS_CHANNEL
@@ -68,7 +68,14 @@ def _add_consumer(
     kafka: KafkaSettings,
 ) -> None:
     broker = make_broker(kafka, client_id="orders-consumer")
-    consumer = BatchConsumer(broker, kafka, topic=CHANNELS_ORDERS.name, group=SERVICE, handler=handler)
+    consumer = BatchConsumer(
+        broker,
+        kafka,
+        topic=CHANNELS_ORDERS.name,
+        group=SERVICE,
+        handler=handler,
+        batch_records_max=BATCH_RECORDS_MAX,
+    )
     sweeper = WaitingSweeper(pool, settings.dsn, seconds_max=settings.waiting_seconds_max)
     process.task("waiting sweeper", sweeper.run)
     process.broker(broker, [consumer])

@@ -7,7 +7,7 @@ import structlog
 from libs.runtime.errors import Transient
 from libs.runtime.metrics import PARKED
 from libs.runtime.postgres import AsyncPool, lead, transient_faults
-from services.orders.consumer import BEHIND, WAITING_PER_ORDER_MAX, record_of_row, row_of_record
+from services.orders.batch import BEHIND, WAITING_PER_ORDER_MAX, record_of_row, row_of_record
 from services.orders.recorder import AppendRequest, append
 
 log = structlog.get_logger(__name__)

@@ -12,10 +12,12 @@ from libs.runtime.parking import Parked
 from libs.runtime.postgres import AsyncPool, make_pool
 from libs.runtime.records import Record, unframe_headers
 from libs.runtime.redrive import Selection, redrive
+from services.orders import consumer
 from services.orders.app import migrate_orders
 from services.orders.consumer import FactsHandler
 from services.orders.housekeeping import WaitingSweeper
 from services.orders.redriving import FactReleaser
+from services.orders.store import order_id_of
 
 pytestmark = pytest.mark.connected
 
@@ -240,3 +242,77 @@ async def test_a_row_released_twice_takes_effect_once(pool: AsyncPool, handler: 
     assert await releaser.release(row) == "handled"
     assert await releaser.release(row) == "gone"
     assert await events(pool) == [("OrderPlaced", 1)]
+
+
+def life(order: str) -> list[dict[str, Any]]:
+    return [
+        fact("PaymentAwaited", order, minute=1, status="unpaid"),
+        placed(order),
+        fact("OrderConfirmed", order, minute=3, status="packed"),
+        fact("PackagePickedUp", order, minute=7, status="shipped"),
+        fact("PackagePickedUp", order, minute=7, status="shipped"),
+        fact("PackageDelivered", order, minute=9, status="delivered"),
+        fact("ShipmentBooked", order, minute=5, status="ready_to_ship"),
+    ]
+
+
+async def history(pool: AsyncPool, order: str) -> list[str]:
+    found = await rows(
+        pool,
+        f"SELECT name FROM orders.events WHERE stream_id = '{order_id_of(CONNECTION, order)}' ORDER BY version",
+    )
+    return [name for (name,) in found]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 5, 11])
+async def test_chunks_decided_while_the_last_is_appended_end_as_one_batch_does(
+    pool: AsyncPool, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    whole = Log(0)
+    await FactsHandler(pool).handle([whole.record(each) for each in life("whole")], {})
+    monkeypatch.setattr(consumer, "CHUNK_RECORDS", chunk)
+    log = Log(1)
+    facts = [each for step in zip(*(life(str(number)) for number in range(4)), strict=True) for each in step]
+    batch = [log.record(each) for each in facts]
+    batch.insert(9, log.record(b"{", key=f"{CONNECTION}:bad"))
+    batch.append(log.record(placed("bad")))
+    batch.sort(key=lambda record: record.offset)
+    outcomes = await FactsHandler(pool).handle(batch, {})
+    for number in range(4):
+        assert await history(pool, str(number)) == await history(pool, "whole")
+    assert await history(pool, "bad") == []
+    assert outcomes["parked"] == 2
+    assert await rows(pool, "SELECT FROM orders.waiting") == []
+    assert (1, log.offset) in await rows(pool, "SELECT partition, position FROM orders.consumed_positions")
+
+
+async def test_what_was_decided_on_a_chunk_that_failed_is_decided_anew(
+    pool: AsyncPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "CHUNK_RECORDS", 2)
+    one, other = FactsHandler(pool), FactsHandler(pool)
+    log, elsewhere = Log(0), Log(1)
+    await one.handle([log.record(placed("1"))], {})
+    # The state that `one` remembers is stale from here on, so that its first chunk is a conflict.
+    await other.handle([elsewhere.record(fact("PaymentAwaited", "1", minute=1, status="unpaid"))], {})
+    facts = [each for each in life("1") if each["type"] not in {"OrderPlaced", "PaymentAwaited"}]
+    await one.handle([log.record(each) for each in facts], {0: 0})
+    versions = [version for _, version in await events(pool)]
+    assert versions == list(range(1, len(versions) + 1))
+    whole = Log(2)
+    ordered = [placed("whole"), fact("PaymentAwaited", "whole", minute=1, status="unpaid")]
+    ordered += [each for each in life("whole") if each["type"] not in {"OrderPlaced", "PaymentAwaited"}]
+    await FactsHandler(pool).handle([whole.record(each) for each in ordered], {})
+    assert await history(pool, "1") == await history(pool, "whole")
+
+
+async def test_a_consumer_that_is_fenced_between_two_chunks_stops_there(
+    pool: AsyncPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "CHUNK_RECORDS", 2)
+    log = Log()
+    batch = [log.record(placed(str(number))) for number in range(6)]
+    await FactsHandler(pool).handle(batch[:2], {})
+    with pytest.raises(Fenced):
+        await FactsHandler(pool).handle(batch, {0: -1})
+    assert len(await events(pool)) == 2
