@@ -16,7 +16,7 @@ from libs.runtime.kafka import Outgoing
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import frame_headers
 from libs.runtime.relay import Chunk
-from libs.runtime.statements import Part, run_together
+from libs.runtime.statements import UNHURRIED, Part, run_together
 
 CHUNK_ROWS = 500
 # A relay that leads asks for rows at least once a second, unless it waits for Kafka.
@@ -59,7 +59,10 @@ class OutboxSource:
             f"SELECT id, topic, key, headers, value, written_at FROM {schema}.outbox"
             " WHERE id <> ALL(%b::bigint[]) ORDER BY id LIMIT %b"
         ).encode()
-        self._remove = f"DELETE FROM {schema}.outbox WHERE id = ANY(%b::bigint[])".encode()
+        # Undone by a crash, the rows are published again with the same ids, as after a crash before it.
+        self._remove = (
+            f"WITH gone AS (DELETE FROM {schema}.outbox WHERE id = ANY(%b::bigint[])) SELECT {UNHURRIED}"
+        ).encode()
         self._fetched_at = float("-inf")
 
     @property

@@ -1,8 +1,8 @@
 """Several statements of one transaction as one.
 
 Each round trip to PostgreSQL costs both sides a wake-up, which is more than most of these statements cost
-themselves. psycopg's pipeline mode saves waiting but not work: one statement of the same parts costs the
-client half of the CPU.
+themselves. psycopg's pipeline mode saves no work: a transaction of five statements took 0.36 ms of the
+client's CPU plainly, 0.5 ms in a pipeline, and 0.24 ms with three of them as one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,10 @@ from typing import Any
 
 import msgspec
 import psycopg
+
+# Selected by a statement that is a transaction by itself, this lets its commit not wait for the disk (0.2 to
+# 4 ms): for what a crash of the database may undo, since it would only be done again.
+UNHURRIED = "set_config('synchronous_commit', 'off', true)"
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):

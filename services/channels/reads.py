@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from libs.runtime.postgres import AsyncPool, transient_faults
-from libs.runtime.statements import Part, run_together
+from libs.runtime.statements import UNHURRIED, Part, run_together
 from services.channels.store import READS_BELL, Connection
 
 # How long a claim lasts; a reader that dies leaves its orders to others after it. A reading is given up
@@ -239,13 +239,15 @@ class Reads:
                 "   WHERE state = 'WAITING' AND next_at <= clock_timestamp()"
                 "   AND (claim IS NULL OR claimed_until < clock_timestamp())"
                 "   AND connection_id <> ALL (%s::uuid[])"
-                "   ORDER BY next_at LIMIT %s FOR UPDATE SKIP LOCKED)"
-                " UPDATE channels.read_requests AS held SET claim = %s,"
+                "   ORDER BY next_at LIMIT %s FOR UPDATE SKIP LOCKED),"
+                " mine AS (UPDATE channels.read_requests AS held SET claim = %s,"
                 "   claimed_until = clock_timestamp() + make_interval(secs => %s)"
-                " FROM due WHERE held.connection_id = due.connection_id AND held.order_id = due.order_id"
-                " RETURNING held.connection_id, held.order_id, held.generation, held.attempts,"
-                "   (SELECT facts_hashes FROM channels.readings AS known"
-                "     WHERE known.connection_id = held.connection_id AND known.order_id = held.order_id)",
+                "   FROM due WHERE held.connection_id = due.connection_id AND held.order_id = due.order_id"
+                "   RETURNING held.connection_id, held.order_id, generation, attempts)"
+                " SELECT connection_id, order_id, generation, attempts, facts_hashes,"
+                # Undone by a crash of the database, the orders are claimed and read once more.
+                f"  {UNHURRIED}"
+                " FROM mine LEFT JOIN channels.readings USING (connection_id, order_id)".encode(),
                 [list(shops_excluded), limit, token, CLAIM_SECONDS],
                 binary=True,
             )

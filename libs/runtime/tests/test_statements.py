@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from libs.runtime.statements import Part, run_together
+from libs.runtime.statements import UNHURRIED, Part, run_together
 
 pytestmark = pytest.mark.connected
 
@@ -52,3 +52,11 @@ async def test_nothing_to_run_asks_nothing(database: str) -> None:
     async with await opened(database) as connection:
         await connection.close()
         await run_together(connection, [])
+
+
+async def test_only_the_commit_of_the_statement_itself_does_not_wait_for_the_disk(database: str) -> None:
+    async with await opened(database) as connection:
+        cursor = await connection.execute(f"SELECT {UNHURRIED}".encode())
+        assert await cursor.fetchone() == ("off",)
+        cursor = await connection.execute("SHOW synchronous_commit")
+        assert await cursor.fetchone() == ("on",)
