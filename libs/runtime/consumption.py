@@ -6,7 +6,6 @@ only then, per partition. One batch is in flight at a time; a rebalance and a st
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
@@ -78,12 +77,12 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's signature.
         REBALANCES.labels(self._consumer.group, self._consumer.topic).inc()
         async with self._consumer.lock:
-            self._consumer.assigned.clear()
-            self._consumer.stored.clear()
+            self._consumer.forget()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._consumer.forget()
         self._consumer.assigned = {partition.partition for partition in assigned}
-        await self._consumer.go_on_from_stored(assigned)
+        await self._consumer.seek_idle(assigned)
         CONSUMER_PARTITIONS.labels(self._consumer.group, self._consumer.topic).set(len(assigned))
 
 
@@ -110,6 +109,7 @@ class BatchConsumer:
         self.batch_began: float | None = None
         self.stopped_on_purpose = False
         self.last_fault = ""
+        self.sick_for_good = ""
         self._transient_in_row = 0
         self.subscriber = broker.subscriber(
             topic,
@@ -143,32 +143,34 @@ class BatchConsumer:
             consumer=parser._consumer,  # noqa: SLF001  # What FastStream's own parser passes.
         )
 
-    async def go_on_from_stored(self, assigned: set[TopicPartition]) -> None:
-        """Read on where the stored positions end, whatever offsets the group has committed.
-
-        The offsets only hint: after the database was restored or made anew they lie beyond what had its
-        effect. Where the database does not answer they hold, since they never lie beyond what was durable.
-        """
-        consumer: Any = self.subscriber.consumer
-        try:
-            stored = await self.handler.load_positions(self.source)
-        except Transient as fault:
-            log.warning("positions_unknown", source=self.source, fault=str(fault))
-            return
-        for partition in assigned:
-            position = stored.get(partition.partition)
-            if position is None:
-                await consumer.seek_to_beginning(partition)
-            else:
-                consumer.seek(partition, position + 1)
+    def forget(self) -> None:
+        """Know nothing of any partition: what comes next is read anew from the stored positions."""
+        self.assigned.clear()
+        self.stored.clear()
+        self.last_fault = ""
+        self.stopped_on_purpose = False
 
     async def _on_batch(self, message: Any) -> None:
         async with self.lock:
             self.batch_began = monotonic()
             try:
                 await self._consume(message.raw_message)
+            except (Transient, Fenced) as fault:
+                await self._again(message.raw_message, str(fault))
+            except Exception as fault:
+                # FastStream would swallow it and go on behind this batch, which then were lost.
+                log.exception("batch_not_handled", source=self.source)
+                await self._again(message.raw_message, type(fault).__name__)
             finally:
                 self.batch_began = None
+
+    async def _again(self, raw_records: Sequence[Any], fault: str) -> None:
+        """Have everything from the stored positions on delivered again, after a pause."""
+        self.last_fault = fault
+        self.stored.clear()
+        MESSAGES.labels(self.group, self.topic, "retried").inc(len(raw_records))
+        log.warning("batch_retried", source=self.source, records=len(raw_records), fault=fault)
+        await asyncio.sleep(self._backoff())
 
     async def _consume(self, raw_records: Sequence[Any]) -> None:
         consumer = self.subscriber.consumer
@@ -179,39 +181,60 @@ class BatchConsumer:
         records = [from_kafka(self.source, raw) for raw in raw_records if raw.partition in owned]
         if not records:
             return
-        try:
-            await self._refresh_positions({record.partition for record in records})
-            fresh = [r for r in records if r.offset > self.stored.get(r.partition, -1)]
-            MESSAGES.labels(self.group, self.topic, "duplicate").inc(len(records) - len(fresh))
-            if fresh:
-                await self._effect(fresh)
-        except Fenced as fault:
-            log.warning("batch_dropped", source=self.source, fault=str(fault))
-            self.stored.clear()
-            await self._rewind(records)
-            return
-        except Transient as fault:
-            self.last_fault = str(fault)
-            MESSAGES.labels(self.group, self.topic, "retried").inc(len(records))
-            log.warning("batch_retried", source=self.source, records=len(records), fault=str(fault))
-            self.stored.clear()
-            await self._rewind(records)
-            await asyncio.sleep(self._backoff())
-            return
+        unknown = {record.partition for record in records} - self.stored.keys()
+        if unknown:
+            await self._go_on_from_stored(consumer, unknown)
+            records = [record for record in records if record.partition not in unknown]
+        fresh = [r for r in records if r.offset > self.stored[r.partition]]
+        MESSAGES.labels(self.group, self.topic, "duplicate").inc(len(records) - len(fresh))
+        if fresh:
+            await self._effect(fresh)
         self._transient_in_row = 0
         self.last_fault = ""
-        await self._commit(records)
+        if records:
+            await self._commit(records)
+
+    async def seek_idle(self, assigned: set[TopicPartition]) -> None:
+        """Seek at once, for partitions on which nothing new arrives; the first batch of each seeks again."""
+        consumer: Any = self.subscriber.consumer
+        try:
+            loaded = await self.handler.load_positions(self.source)
+            for partition in assigned:
+                await self._seek(consumer, partition, loaded.get(partition.partition, -1))
+        except Exception as fault:  # noqa: BLE001  # The first batch of each partition seeks, or is retried.
+            log.warning("positions_not_sought", source=self.source, fault=type(fault).__name__)
+
+    async def _seek(self, consumer: Any, partition: TopicPartition, position: int) -> None:
+        if position < 0:
+            await consumer.seek_to_beginning(partition)
+        else:
+            await self._refuse_recreated(consumer, partition, position)
+            consumer.seek(partition, position + 1)
+
+    async def _go_on_from_stored(self, consumer: Any, partitions: set[int]) -> None:
+        """Read these partitions on where their stored positions end; what was fetched of them is dropped.
+
+        The group's committed offsets only hint: after the database was restored or made anew they lie
+        beyond what had its effect. So nothing of a partition is handled before it was sought here.
+        """
+        loaded = await self.handler.load_positions(self.source)
+        for number in partitions:
+            position = loaded.get(number, -1)
+            await self._seek(consumer, TopicPartition(self.topic, number), position)
+            self.stored[number] = position
+
+    async def _refuse_recreated(self, consumer: Any, partition: TopicPartition, position: int) -> None:
+        ends = await asyncio.wait_for(consumer.end_offsets([partition]), 10)
+        if position >= ends[partition]:
+            self.sick_for_good = (
+                f"The stored position {position} of {self.topic}, partition {partition.partition},"
+                f" lies beyond its end {ends[partition]}: the topic was re-created."
+            )
+            raise Transient(self.sick_for_good)
 
     def _backoff(self) -> float:
         self._transient_in_row += 1
         return float(min(RETRY_SECONDS_MAX, RETRY_SECONDS_FIRST * 2 ** min(self._transient_in_row, 10)))
-
-    async def _refresh_positions(self, partitions: set[int]) -> None:
-        if not partitions <= self.stored.keys():
-            loaded = await self.handler.load_positions(self.source)
-            self.stored = {
-                partition: loaded.get(partition, -1) for partition in partitions | self.stored.keys()
-            }
 
     async def _effect(self, records: list[Record]) -> None:
         """Handle the batch; when that fails for no known reason, find the record that makes it fail."""
@@ -233,10 +256,10 @@ class BatchConsumer:
                     fault=type(fault).__name__,
                     exc_info=True,
                 )
-                self.stored.clear()
-                await self._refresh_positions({record.partition for record in records})
                 # A handler that appends in several steps may have got through some of them.
-                records = [r for r in records if r.offset > self.stored.get(r.partition, -1)]
+                loaded = await self.handler.load_positions(self.source)
+                self.stored |= {r.partition: loaded.get(r.partition, -1) for r in records}
+                records = [r for r in records if r.offset > self.stored[r.partition]]
                 if not records:
                     return
             else:
@@ -287,16 +310,6 @@ class BatchConsumer:
             log.warning("offsets_not_committed", source=self.source, fault=type(fault).__name__)
         self._measure_lag(consumer, records)
 
-    async def _rewind(self, records: Sequence[Record]) -> None:
-        """Have the same records delivered again, in order."""
-        consumer: Any = self.subscriber.consumer
-        first: dict[int, int] = {}
-        for record in records:
-            first[record.partition] = min(first.get(record.partition, record.offset), record.offset)
-        for partition, offset in first.items():
-            with suppress(IllegalStateError, AssertionError):
-                consumer.seek(TopicPartition(self.topic, partition), offset)
-
     def _measure_lag(self, consumer: Any, records: Sequence[Record]) -> None:
         last = {record.partition: record for record in records}
         for partition, record in last.items():
@@ -309,6 +322,8 @@ class BatchConsumer:
     def sick(self) -> str | None:
         """A sentence when the consumer can't be trusted to make progress by itself; None when well."""
         now = monotonic()
+        if self.sick_for_good:
+            return self.sick_for_good
         if not self.subscriber.running:
             return f"The consumer of {self.topic} is not running."
         if self.batch_began is not None and now - self.batch_began > 2 * BATCH_SECONDS_MAX:

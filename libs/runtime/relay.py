@@ -80,6 +80,7 @@ class Relay:
                 chunk = await self._source.fetch(mark)
                 while chunk is not None:
                     after = await self._publish_and_read_on(chunk)
+                    self.last_fault, backoff = "", RETRY_SECONDS_FIRST
                     mark, chunk = chunk.mark, after
                 OUTBOX_OLDEST_SECONDS.labels(self.service, self.name).set(0)
                 backoff = RETRY_SECONDS_FIRST

@@ -98,8 +98,10 @@ def _add_relays(process: Process, pool: AsyncPool, settings: OrdersSettings, kaf
 
 def _api(process: Process, pool: AsyncPool, settings: OrdersSettings, lag: TopicLag) -> FastAPI:
     async def status() -> Status:
+        # In the order that records go, so that one on its way is counted at least once.
+        behind = await lag.records()
         waiting, parked = await waiting_and_parked(pool)
-        return Status(await lag.records(), await unpublished(pool), waiting, parked)
+        return Status(behind, await unpublished(pool), waiting, parked)
 
     app = make_api(SERVICE, ApiKeys(settings.api_keys), health=process.health, status=status)
     app.include_router(routes(OrderViews(pool)))

@@ -26,6 +26,8 @@ WAITING_PER_ORDER_MAX = 200
 BEHIND = "An earlier record of this key is parked."
 _FACT = msgspec.json.Decoder(Fact)
 _PREFIX = "jejak.channels."
+# As JSON writes it; a raw one is no JSON.
+_NUL = rb"\u0000"
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -94,6 +96,8 @@ def read_fact(record: Record) -> Incoming:
             f"The record has {len(record.value)} bytes; a fact is at most {FACT_BYTES_MAX}.",
             reason="TOO_LARGE",
         )
+    if _NUL in record.value:
+        raise Malformed("The body holds the character U+0000, which PostgreSQL's text cannot keep.")
     try:
         fact = _FACT.decode(record.value)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
@@ -119,9 +123,12 @@ def _header(headers: Mapping[str, bytes | None], name: str, default: str | None 
             raise Malformed(f"Header {name} is missing.", field=name, reason="HEADER_INVALID")
         return default
     try:
-        return value.decode()
+        text = value.decode()
     except UnicodeDecodeError:
         raise Malformed(f"Header {name} is not UTF-8.", field=name, reason="HEADER_INVALID") from None
+    if "\x00" in text:
+        raise Malformed(f"Header {name} holds U+0000.", field=name, reason="HEADER_INVALID")
+    return text
 
 
 class Batch:
@@ -150,11 +157,15 @@ def judge_incoming(batch: Batch, incoming: Incoming) -> None:
     try:
         judged = _judge(batch, incoming)
     except NotPlacedYet:
+        # Checked by the append, though nothing is written to it: a redrive may place the order meanwhile.
+        batch.request.streams.setdefault(incoming.order_id, 0)
+        batch.request.handled.add(key)
         batch.waiting.setdefault(key, []).append((None, incoming))
         return
     except Exception as fault:  # noqa: BLE001  # Any failure of one fact parks that fact alone (P5).
         park(batch, incoming.record, fault)
         return
+    batch.request.handled.add(key)
     batch.outcomes.count("handled")
     if judged and not placed_before:
         _judge_waiting(batch, key)
@@ -166,6 +177,7 @@ def judge_released(batch: Batch, incoming: Incoming) -> str:
     try:
         judged = _judge(batch, incoming)
     except NotPlacedYet:
+        batch.request.streams.setdefault(incoming.order_id, 0)
         batch.request.waiting.append(row_of_record(incoming.record))
         return "waiting"
     if judged and not placed_before:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from libs.runtime.clock import monotonic
 from libs.runtime.consumption import Outcomes
 from libs.runtime.errors import Fenced, Malformed, Transient
 from libs.runtime.metrics import PARKED
@@ -46,6 +47,7 @@ STATES_KEPT = 4_000
 PREPARATIONS_MAX = 5
 # Parked records that nothing but their own fault holds back; beyond it consumption stops on purpose (P5).
 PARKED_MAX = 1_000
+COUNT_EVERY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +76,32 @@ class FactsHandler:
         self._parked_max = parked_max
         self._states: dict[UUID, tuple[int, Order]] = {}
         self._faults_parked = 0
+        self._count_again_at = 0.0
         # Keys that may have parked records. A hint that saves asking: the append itself tells of a key
         # that a sweep, or another process, has parked meanwhile.
         self._parked_keys: set[str] = set()
 
     async def load_positions(self, source: str) -> dict[int, int]:
-        async with transient_faults(), self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT count(*) FROM orders.parked WHERE source = %s AND reason <> 'BEHIND'", [source]
-            )
-            found = await cursor.fetchone()
-        assert found is not None, "count(*) answers one row."
-        self._faults_parked = found[0]
         self._states.clear()
         return await stored_positions(self._pool, source)
 
     async def parked_too_much(self, source: str) -> bool:
-        if self._faults_parked < self._parked_max:
-            return False
-        await self.load_positions(source)
+        # Counted anew now and then: sweeps, redrives and other processes change it too.
+        if monotonic() > self._count_again_at:
+            self._faults_parked = await self._count_faults(source)
+            self._count_again_at = monotonic() + COUNT_EVERY_SECONDS
         return self._faults_parked >= self._parked_max
+
+    async def _count_faults(self, source: str) -> int:
+        async with transient_faults(), self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT count(*) FROM (SELECT FROM orders.parked WHERE source = %s AND reason <> 'BEHIND'"
+                " LIMIT %s) AS faults",
+                [source, self._parked_max],
+            )
+            found = await cursor.fetchone()
+        assert found is not None, "count(*) answers one row."
+        return int(found[0])
 
     async def handle(self, records: Sequence[Record], stored: Mapping[int, int]) -> Outcomes:
         """Append chunk by chunk, in order; each is decided while the one before it is being appended.
@@ -223,7 +231,6 @@ class FactsHandler:
             elif isinstance(each, Incoming):
                 judge_incoming(batch, each)
         keep_waiting(batch)
-        batch.request.handled = {record.key for record in records if record.key not in batch.parked_keys}
         return batch
 
     async def _load(self, source: str, facts: Sequence[Incoming], keys: set[str]) -> Batch:

@@ -57,6 +57,7 @@ class Projector:
         while True:
             try:
                 while (folded := await self.step()) > 0:
+                    self.last_fault = ""
                     if folded < BATCH_EVENTS:
                         # What comes meanwhile is folded together: a step costs much the same for many.
                         await asyncio.sleep(GATHER_SECONDS)

@@ -147,7 +147,9 @@ class StoreSource:
         async with transient_faults(), self._pool.connection() as connection:
             await connection.execute(
                 "INSERT INTO orders.followers (name, position) VALUES (%s, %s) ON CONFLICT (name)"
-                " DO UPDATE SET position = excluded.position, updated_at = clock_timestamp()",
+                # A leader that did not notice its replacement sets nothing back.
+                " DO UPDATE SET position = excluded.position, updated_at = clock_timestamp()"
+                " WHERE followers.position < excluded.position",
                 [FOLLOWER, mark],
                 prepare=True,
             )
