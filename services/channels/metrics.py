@@ -32,7 +32,7 @@ FACTS = Counter(
 )
 READS = Counter(
     "channels_reads_total",
-    "Orders read, by result: published, unchanged, retried, parked, moved.",
+    "Orders read, by result: published, unchanged, retried, parked, moved, gone.",
     ["channel", "result"],
 )
 CALLS = Counter(

@@ -45,6 +45,7 @@ GROUPS_PER_SHOP = 3
 # A claim lasts 30 s: a reading ends well before, its transaction included.
 READING_SECONDS_MAX = 22.0
 ATTEMPTS_MAX, UNKNOWN_ATTEMPTS_MAX = 8, 4
+UNKNOWN = "ORDER_UNKNOWN"
 BACKOFF_SECONDS_FIRST, BACKOFF_SECONDS_MAX = 1.0, 300.0
 RETRY_SECONDS = 0.5
 # A reading above this is kept by its facts alone: no order of ours comes near it.
@@ -316,7 +317,7 @@ class Reader:
                 continue
             most = UNKNOWN_ATTEMPTS_MAX if isinstance(fault, OrderUnknown) else ATTEMPTS_MAX
             if isinstance(fault, Refused) or claim.attempts + 1 >= most:
-                reason = "ORDER_UNKNOWN" if isinstance(fault, OrderUnknown) else fault.reason
+                reason = UNKNOWN if isinstance(fault, OrderUnknown) else fault.reason
                 parked.setdefault(reason, []).append(claim)
             else:
                 wait = min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_FIRST * 2**claim.attempts)
@@ -324,10 +325,22 @@ class Reader:
         for (reason, wait, counts), claims in later.items():
             await self._requests.give_back(claims, reason=reason, wait_seconds=wait, counts=counts)
             READS.labels(shop.channel, "retried").inc(len(claims))
+        if UNKNOWN in parked:
+            parked[UNKNOWN] = await self._without_gone(shop, parked[UNKNOWN])
         for reason, claims in parked.items():
+            if not claims:
+                continue
             log.warning("reads_parked", connection=str(shop.id), reason=reason, orders=len(claims))
             await self._requests.park(claims, reason=reason)
             READS.labels(shop.channel, "parked").inc(len(claims))
+
+    async def _without_gone(self, shop: Shop, claims: Sequence[Claim]) -> list[Claim]:
+        """Those that were never read; an order known before is gone at the marketplace, which is no fault."""
+        gone = await self._requests.gone(claims)
+        if gone:
+            log.warning("orders_gone_at_marketplace", connection=str(shop.id), orders=len(gone))
+            READS.labels(shop.channel, "gone").inc(len(gone))
+        return [claim for claim in claims if (claim.connection, claim.order) not in gone]
 
 
 def _stated(claim: Claim, reading: Reading, shop: Shop) -> Stated:

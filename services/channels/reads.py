@@ -266,6 +266,29 @@ class Reads:
             [int(counts), reason, wait_seconds],
         )
 
+    async def gone(self, claims: Sequence[Claim]) -> set[tuple[UUID, str]]:
+        """End the requests of orders that were read before and that the marketplace no longer knows (GL-06).
+
+        They are read no more unless a push asks again; what we hold of them stays. Those never read, and
+        those asked for again meanwhile, are not in the answer and keep their request.
+        """
+        async with transient_faults(), self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "WITH gone AS (DELETE FROM channels.read_requests AS held USING"
+                "   unnest(%b::uuid[], %b::text[], %b::int8[], %b::uuid[])"
+                "   AS mine (connection_id, order_id, generation, claim)"
+                " WHERE held.connection_id = mine.connection_id AND held.order_id = mine.order_id"
+                "   AND held.claim = mine.claim AND held.generation = mine.generation"
+                "   AND EXISTS (SELECT FROM channels.readings AS known"
+                "     WHERE known.connection_id = held.connection_id AND known.order_id = held.order_id)"
+                " RETURNING held.connection_id, held.order_id)"
+                " UPDATE channels.readings AS known SET final = true FROM gone"
+                " WHERE known.connection_id = gone.connection_id AND known.order_id = gone.order_id"
+                " RETURNING known.connection_id, known.order_id",
+                _columns(claims),
+            )
+            return {(row[0], row[1]) for row in await cursor.fetchall()}
+
     async def park(self, claims: Sequence[Claim], *, reason: str) -> None:
         """Stop trying until a newer request or a person asks again."""
         await self._change(

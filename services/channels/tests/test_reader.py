@@ -250,6 +250,17 @@ async def test_a_failing_order_is_tried_so_often_and_then_parked(
     assert len(desk.market.asked) == attempts
 
 
+async def test_gl_06_an_order_known_before_that_the_marketplace_forgot_is_read_no_more(desk: Desk) -> None:
+    await desk.read(shown())
+    desk.market.answers.clear()
+    await desk.request()
+    for _ in range(4):
+        await desk.reader.work_once()
+        await desk.make_due()
+    assert await desk.requests_left() == []
+    assert await desk.ask("SELECT order_id FROM channels.readings WHERE final") == [(ORDER,)]
+
+
 async def test_a_malformed_answer_parks_at_once_and_a_new_request_tries_again(desk: Desk) -> None:
     await desk.read(Refused("MALFORMED_ANSWER"))
     ((_, _, state, reason, _),) = await desk.requests_left()
