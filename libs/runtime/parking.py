@@ -341,13 +341,16 @@ async def causes(pool: AsyncPool, schema: str) -> list[Cause]:
 
 
 async def head_of(connection: psycopg.AsyncConnection, schema: str, source: str, key: str) -> Parked | None:
-    """The first parked row of a key, content included."""
+    """The first parked row of a key by its record's place, content included.
+
+    Not by id: a record that waited, or that a release judged, is parked after later ones of its key (P5).
+    """
     async with connection.cursor(row_factory=class_row(Parked)) as cursor:
         await cursor.execute(
             sql.SQL(
                 "SELECT id, source, partition, position, key, reason, fingerprint, detail, attempts, headers,"
                 " record_key, value, produced_at, parked_at FROM {}.parked"
-                " WHERE source = %b AND key = %b ORDER BY id LIMIT 1"
+                " WHERE source = %b AND key = %b ORDER BY partition, position LIMIT 1"
             ).format(sql.Identifier(schema)),
             [source, key],
         )

@@ -116,7 +116,8 @@ class Shown:
 class Report:
     """What a redrive did, or in a dry run would do; `resume_after` is where the next one goes on.
 
-    `blocked` are the rows that stand before selected ones in their key and were not selected.
+    `blocked` are the rows that stand before selected ones in their key and were not selected, or came there
+    with a fault of their own while the key was being released.
     """
 
     dry_run: bool = False
@@ -159,7 +160,8 @@ async def redrive(
 ) -> Report:
     """Release what is selected: keys in the order of their first row, the rows of a key in order.
 
-    A key stops at the first row that fails again or is not meant; other keys go on. Interrupted or set to
+    A key stops at the first row that fails again, is not meant, or was parked for a fault of its own since
+    its release began; other keys go on. Interrupted or set to
     `stop`, it has released some rows whole and the others not at all; calling it again goes on.
     Raises Transient when the database, or what a release needs, does not answer.
     """
@@ -230,7 +232,7 @@ class _Run:
         cursor = await connection.execute(
             sql.SQL(
                 "SELECT id, fingerprint, reason, detail, attempts FROM {} WHERE source = %s AND key = %s"
-                " ORDER BY id"
+                " ORDER BY partition, position"
             ).format(self._table),
             [source, key],
         )
@@ -254,6 +256,7 @@ class _Run:
         """Release the rows of a key, each under the key's lock, which the consumer takes too."""
         follows = False
         last_gone: int | None = None
+        newest = await self._newest(connection, source, key)
         while not self._stop.is_set():
             # The wait is before the lock, so that a slow redrive does not hold up the consumer.
             await self._pace()
@@ -261,8 +264,11 @@ class _Run:
                 row = await head_of(connection, self._releaser.schema, source, key)
                 if row is None or row.id == last_gone:
                     return
-                if not self._selection.wants(row.id, row.fingerprint, row.reason, follows=follows):
-                    if not follows:
+                # What a release has parked is for an operator to look at, not for this run to try again.
+                failed_since = row.id > newest and row.reason != BEHIND
+                meant = self._selection.wants(row.id, row.fingerprint, row.reason, follows=follows)
+                if failed_since or not meant:
+                    if failed_since or not follows:
                         self._add(self.report.blocked, _shown(row))
                     return
                 try:
@@ -277,6 +283,15 @@ class _Run:
             self.report.count(outcome)
             REDRIVEN.labels(group_of(source), outcome).inc()
             log.info("parked_released", source=source, id=row.id, outcome=outcome)
+
+    async def _newest(self, connection: psycopg.AsyncConnection, source: str, key: str) -> int:
+        cursor = await connection.execute(
+            sql.SQL("SELECT coalesce(max(id), 0) FROM {} WHERE source = %s AND key = %s").format(self._table),
+            [source, key],
+        )
+        row = await cursor.fetchone()
+        assert row is not None, "An aggregate answers one row."
+        return int(row[0])
 
     async def _release(self, row: Parked) -> str:
         for attempt in range(TRANSIENT_ATTEMPTS):

@@ -26,7 +26,8 @@ CREATE TABLE {schema}.parked (
     parked_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (source, partition, position)
 );
-CREATE INDEX parked_key ON {schema}.parked (source, key, id);
+-- The rows of a key are released in the order of their records; ids only say when they were parked.
+CREATE INDEX parked_key ON {schema}.parked (source, key, partition, position);
 CREATE INDEX parked_fingerprint ON {schema}.parked (fingerprint, id);
 
 -- Records that precede what they speak of and are judged after it arrives; bounded by time and count.

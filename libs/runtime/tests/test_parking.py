@@ -227,6 +227,18 @@ async def test_the_head_of_a_key_comes_back_whole_and_its_failures_count(pool: A
 
 
 @pytest.mark.connected
+async def test_the_head_of_a_key_is_its_earliest_record_whenever_that_was_parked(pool: AsyncPool) -> None:
+    await park_all(pool, parked_row(record(7), "FAILED"), parked_row(record(3, partition=1), BEHIND))
+    await park_all(pool, parked_row(record(5), "WAITED_TOO_LONG"))
+    async with pool.connection() as connection:
+        for place in ((0, 5), (0, 7), (1, 3)):
+            head = await head_of(connection, SCHEMA, SOURCE, "k-1")
+            assert head is not None
+            assert (head.partition, head.position) == place
+            assert await remove(connection, SCHEMA, head.id)
+
+
+@pytest.mark.connected
 async def test_the_consumer_waits_for_a_release_and_sees_what_it_leaves(pool: AsyncPool) -> None:
     await park_all(pool, parked_row(record(1), "FAILED"))
     lock = key_lock(SCHEMA, SOURCE, "k-1")

@@ -12,7 +12,7 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from libs.runtime.errors import Malformed, Transient
-from libs.runtime.parking import BEHIND, Parked, listing, park_rows, parked_row, remove
+from libs.runtime.parking import BEHIND, Parked, ParkedRow, listing, park_rows, parked_row, remove
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, make_pool, migrate
 from libs.runtime.records import Record
 from libs.runtime.redrive import GONE, FailuresNoted, Report, Selection, redrive, redrive_command
@@ -57,6 +57,7 @@ class FakeReleaser(FailuresNoted):
         self.released: list[int] = []
         self.transient_left = 0
         self.stop_after: tuple[int, asyncio.Event] | None = None
+        self.parks: dict[int, ParkedRow] = {}
 
     async def release(self, row: Parked) -> str:
         if self.transient_left:
@@ -67,6 +68,8 @@ class FakeReleaser(FailuresNoted):
         async with self.pool.connection() as connection, connection.transaction():
             if not await remove(connection, SCHEMA, row.id):
                 return GONE
+            if row.position in self.parks:
+                await park_rows(connection, SCHEMA, [self.parks[row.position]])
         self.released.append(row.position)
         if self.stop_after is not None and row.position == self.stop_after[0]:
             self.stop_after[1].set()
@@ -154,6 +157,29 @@ async def test_one_cause_or_one_row_takes_what_waits_behind_it(pool: AsyncPool) 
     assert [row.id for row in blocked.blocked] == [rows[1].id]
     await run(releaser, Selection(id=rows[1].id))
     assert releaser.released == [1, 3, 6, 5, 2, 4]
+
+
+@pytest.mark.connected
+async def test_a_key_goes_in_the_order_of_its_records_not_of_their_parking(pool: AsyncPool) -> None:
+    async with pool.connection() as connection, connection.transaction():
+        await park_rows(connection, SCHEMA, [parked_row(record(0, "a"), "WAITED_TOO_LONG")])
+    shown = await run(FakeReleaser(pool), Selection(key="a"), dry_run=True)
+    assert [row.reason for row in shown.would_release] == ["WAITED_TOO_LONG", "FAILED", BEHIND, BEHIND]
+    releaser = FakeReleaser(pool)
+    await run(releaser, Selection(key="a"))
+    assert releaser.released == [0, 1, 3, 6]
+
+
+@pytest.mark.connected
+async def test_a_key_stops_when_a_release_parked_something_of_it_again(pool: AsyncPool) -> None:
+    releaser = FakeReleaser(pool)
+    # A placement is released, and a fact that waited for it fails: it stands before what is left.
+    releaser.parks[3] = parked_row(record(0, "a"), "MALFORMED", ValueError("new"))
+    report = await run(releaser, Selection(key="a"))
+    assert releaser.released == [1, 3]
+    assert [row.reason for row in report.blocked] == ["MALFORMED"]
+    again = await run(FakeReleaser(pool), Selection(key="a"))
+    assert again.outcomes == {"handled": 2}
 
 
 @pytest.mark.connected

@@ -149,6 +149,19 @@ async def test_what_waits_too_long_is_parked_in_order_and_comes_back_by_redrive(
     assert await rows(pool, "SELECT FROM orders.waiting") == []
 
 
+async def test_what_waited_comes_back_before_a_later_record_that_was_parked_first(
+    pool: AsyncPool, handler: FactsHandler
+) -> None:
+    log = Log()
+    early = log.record(fact("OrderConfirmed", "1", minute=8, status="packed"))
+    bad = log.record(b"{", key=early.key)
+    assert await handler.handle([early, bad], {}) == {"waiting": 1, "parked": 1}
+    assert await WaitingSweeper(pool, "", seconds_max=0).sweep() == 1
+    report = await redrive(FactReleaser(pool), Selection(), per_second=1000)
+    assert report.outcomes == {"waiting": 1}
+    assert [row.reason for row in report.failed] == ["MALFORMED"]
+
+
 @pytest.mark.parametrize(
     ("value", "headers", "reason"),
     [
