@@ -5,9 +5,12 @@ A service writes as its own role (`jejak_<service>`) in its own schema; migratio
 
 import asyncio
 import hashlib
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import structlog
@@ -25,8 +28,26 @@ RUNTIME_MIGRATIONS = Path(__file__).parent / "migrations"
 
 AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection]
 
+# A host that is gone says nothing: within about 10 s the kernel gives up what it does not acknowledge
+# (tcp_user_timeout, in ms) and, while an answer is awaited, what does not answer the probes either.
+CONNECTION_OPTIONS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+LEADER_ANSWER_SECONDS_MAX = 5.0
+
 # What a lost or refused connection raises; the statement may be tried again, since every effect is fenced.
 CONNECTION_FAULTS = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
+
+# SQLSTATEs of a server whose fault may pass: invalid transaction state (25006: read only, after a
+# failover), out of resources, operator intervention, system error, serialisation and deadlock, and a lock
+# that was not to be had. psycopg calls most of them operational, but not those of class 25.
+PASSING_CLASSES = ("25", "40", "53", "57", "58")
+PASSING_STATES = ("55P03",)
 
 
 def role_of(schema: str) -> str:
@@ -41,7 +62,7 @@ def migrate(dsn: str, schema: str, *directories: Path) -> list[str]:
     since, or is missing, is refused with a RuntimeError and nothing is applied.
     """
     files = [file for directory in directories for file in sorted(directory.glob("*.sql"))]
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with psycopg.connect(dsn, autocommit=True, **CONNECTION_OPTIONS) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [f"migrate {schema}"])
         _prepare_schema(connection, schema)
         rows = connection.execute(
@@ -105,7 +126,7 @@ def make_pool(dsn: str, schema: str, *, name: str, size: int = 8) -> AsyncPool:
 
     return AsyncConnectionPool(
         dsn,
-        kwargs={"autocommit": True, "application_name": name, "connect_timeout": 5, "prepare_threshold": 1},
+        kwargs=CONNECTION_OPTIONS | {"autocommit": True, "application_name": name, "prepare_threshold": 1},
         configure=configure,
         min_size=1,
         max_size=size,
@@ -117,11 +138,19 @@ def make_pool(dsn: str, schema: str, *, name: str, size: int = 8) -> AsyncPool:
 
 @asynccontextmanager
 async def transient_faults() -> AsyncIterator[None]:
-    """Turn a lost connection, a pool time-out or a server that is starting into Transient."""
+    """Turn a lost connection, a pool time-out and a fault of the server that may pass into Transient."""
     try:
         yield
     except (*CONNECTION_FAULTS, TimeoutError) as fault:
         raise Transient(f"The database did not answer: {type(fault).__name__}") from fault
+    except psycopg.Error as fault:
+        if not _may_pass(fault.sqlstate or ""):
+            raise
+        raise Transient(f"The database does not take it now: {type(fault).__name__}") from fault
+
+
+def _may_pass(state: str) -> bool:
+    return state.startswith(PASSING_CLASSES) or state in PASSING_STATES
 
 
 async def wait_until_answers(dsn: str, deadline_seconds: float = 60.0) -> None:
@@ -130,7 +159,9 @@ async def wait_until_answers(dsn: str, deadline_seconds: float = 60.0) -> None:
     until = loop.time() + deadline_seconds
     while True:
         try:
-            async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=3):
+            async with await psycopg.AsyncConnection.connect(
+                dsn, **CONNECTION_OPTIONS | {"connect_timeout": 3}
+            ):
                 return
         except CONNECTION_FAULTS as fault:
             if loop.time() > until:
@@ -183,7 +214,9 @@ class Bell:
     async def _listen(self) -> None:
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as connection:
+                async with await psycopg.AsyncConnection.connect(
+                    self._dsn, autocommit=True, **CONNECTION_OPTIONS
+                ) as connection:
                     await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
                     self._event.set()
                     async for _ in connection.notifies():
@@ -197,13 +230,14 @@ async def lead(
 ) -> None:
     """Run `work` while this process holds the session advisory lock; try again when it is held elsewhere.
 
-    When the lock's connection is lost, the work is cancelled at once and leadership is sought anew. The
+    When the lock's connection is lost, or gives no answer within 5 s, the work is cancelled at once and
+    leadership is sought anew. The
     lock and what the work sends are not fenced together: readers drop what they have seen (P3).
     """
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(
-                dsn, autocommit=True, connect_timeout=5, keepalives_idle=5, application_name=f"lead {lock}"
+                dsn, autocommit=True, application_name=f"lead {lock}", **CONNECTION_OPTIONS
             ) as connection:
                 await _lead_once(connection, lock, work)
         except CONNECTION_FAULTS as fault:
@@ -224,10 +258,29 @@ async def _lead_once(
         while not task.done():
             await asyncio.wait({task}, timeout=2.0)
             if not task.done():
-                await connection.execute("SELECT 1")
+                await _answer(connection)
         await task
     finally:
         if not task.done():
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            # Not `await task` with its cancellation suppressed: our own, come meanwhile, would be lost.
+            await asyncio.wait({task})
+
+
+async def _answer(connection: psycopg.AsyncConnection) -> None:
+    """Return when the server answers; raise one of CONNECTION_FAULTS when it does not in time."""
+    # Not by cancelling: psycopg then asks the server to cancel the statement and waits for its answer
+    # without end, and all that time the work would go on. With its socket shut the statement fails at once.
+    late = asyncio.get_running_loop().call_later(LEADER_ANSWER_SECONDS_MAX, _hang_up, connection)
+    try:
+        await connection.execute("SELECT 1")
+    finally:
+        late.cancel()
+
+
+def _hang_up(connection: psycopg.AsyncConnection) -> None:
+    with (
+        suppress(OSError, psycopg.OperationalError),
+        socket.socket(fileno=os.dup(connection.fileno())) as own,
+    ):
+        own.shutdown(socket.SHUT_RDWR)
