@@ -7,7 +7,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -198,9 +198,24 @@ class Publisher:
             partition = await self._partition(producer, record)
             by_partition.setdefault((record.topic, partition), []).append(record)
         pending: list[asyncio.Future[Any]] = []
+        unfinished: list[tuple[_PartitionSending, asyncio.Future[Any]]] = []
         for (topic, partition), batch in by_partition.items():
-            pending.extend(await _send_partition(producer, topic, partition, batch))
-        await asyncio.gather(*pending)
+            sending = _PartitionSending(producer, topic, partition, batch)
+            acknowledged = await sending.hand_over()
+            if sending.has_more:
+                unfinished.append((sending, acknowledged))
+            else:
+                pending.append(acknowledged)
+        # Only what does not fit one batch costs a task.
+        tasks = [asyncio.create_task(sending.finish(first)) for sending, first in unfinished]
+        try:
+            await asyncio.gather(*pending, *tasks)
+        finally:
+            # When one partition fails, the others hand nothing more to a producer that is thrown away.
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
 
     async def _partition(self, producer: AIOKafkaProducer, record: Outgoing) -> int:
         # aiokafka's murmur2 is pure Python, so it is computed once per key, not once per event.
@@ -249,26 +264,47 @@ class Publisher:
                 await asyncio.wait_for(producer.stop(), 5)
 
 
-async def _send_partition(
-    producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Outgoing]
-) -> list[asyncio.Future[Any]]:
-    """Hand one partition's records over in order, as few batches as their size allows."""
-    pending: list[asyncio.Future[Any]] = []
-    builder = producer.create_batch()
-    for record in records:
-        if builder.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
-            pending.append(await producer.send_batch(builder, topic, partition=partition))
-            builder = producer.create_batch()
-            if (
-                builder.append(timestamp=None, key=record.key, value=record.value, headers=record.headers)
-                is None
-            ):
-                # Larger than a whole batch: aiokafka's plain send takes up to max_request_size.
-                pending.append(
-                    await producer.send(
-                        topic, record.value, record.key, partition, headers=list(record.headers)
-                    )
-                )
-    if builder.record_count():
-        pending.append(await producer.send_batch(builder, topic, partition=partition))
-    return pending
+class _PartitionSending:
+    """One partition's records on their way, in as few batches as their size allows, one after the other.
+
+    The next batch is handed over when the one before is acknowledged: the broker may take a later batch
+    after it refused an earlier one, and sending both again would then turn their order round.
+    """
+
+    def __init__(
+        self, producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Outgoing]
+    ) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._partition = partition
+        self._records = records
+        self._next = 0
+
+    @property
+    def has_more(self) -> bool:
+        return self._next < len(self._records)
+
+    async def hand_over(self) -> asyncio.Future[Any]:
+        """Hand the next batch over; the future is its acknowledgement."""
+        builder = self._producer.create_batch()
+        first = self._records[self._next]
+        while self.has_more:
+            record = self._records[self._next]
+            added = builder.append(timestamp=None, key=record.key, value=record.value, headers=record.headers)
+            if added is None:
+                break
+            self._next += 1
+        if builder.record_count():
+            acknowledged = await self._producer.send_batch(builder, self._topic, partition=self._partition)
+            return cast("asyncio.Future[Any]", acknowledged)
+        # Larger than a whole batch: aiokafka's plain send takes up to max_request_size.
+        self._next += 1
+        acknowledged = await self._producer.send(
+            self._topic, first.value, first.key, self._partition, headers=list(first.headers)
+        )
+        return cast("asyncio.Future[Any]", acknowledged)
+
+    async def finish(self, acknowledged: asyncio.Future[Any]) -> None:
+        await acknowledged
+        while self.has_more:
+            await (await self.hand_over())

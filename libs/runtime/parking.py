@@ -438,15 +438,16 @@ def mirrored(row: Parked) -> Outgoing:
         "fingerprint": row.fingerprint,
     }
     value = row.value
-    if len(value or b"") + len(row.headers) > MIRROR_BYTES_MAX:
+    key = row.record_key
+    if len(value or b"") + len(row.headers) + len(key or b"") > MIRROR_BYTES_MAX:
         # It came within its topic's limit; with five headers more it may not, and must not stop the mirror.
-        value, headers = b"", []
+        value, headers, key = b"", [], key and key[:MIRROR_BYTES_MAX]
         added["cut"] = "true"
     headers += [(f"jejak-parked-{name}", text.encode()) for name, text in added.items()]
     # Kafka allows a null key, value and header value, and a mirror keeps them.
     return Outgoing(
         mirror_topic(row.source),
-        cast("bytes", row.record_key),
+        cast("bytes", key),
         cast("bytes", value),
         cast("list[tuple[str, bytes]]", headers),
     )

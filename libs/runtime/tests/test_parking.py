@@ -144,8 +144,17 @@ def test_the_mirror_says_why_and_whence() -> None:
 
 def test_a_record_too_large_for_the_mirror_is_mirrored_without_its_value() -> None:
     out = mirrored(parked(value=b"x" * 990_000))
-    assert out.value == b""
+    assert (out.key, out.value) == (b"k-1", b"")
     assert dict(out.headers)["jejak-parked-cut"] == b"true"
+
+
+def test_a_key_counts_for_the_mirror_and_is_cut_when_it_is_too_large_alone() -> None:
+    both = mirrored(parked(record_key=b"k" * 500_000, value=b"x" * 500_000))
+    assert (both.key, both.value) == (b"k" * 500_000, b"")
+    alone = mirrored(parked(record_key=b"k" * 990_000, value=None))
+    assert alone.key is not None
+    assert len(alone.key) + sum(len(name) + len(text or b"") for name, text in alone.headers) < 960_000
+    assert dict(alone.headers)["jejak-parked-cut"] == b"true"
 
 
 def test_locks_of_keys_differ_and_are_stable() -> None:
