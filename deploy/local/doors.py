@@ -107,9 +107,10 @@ class Doors:
                 Event(item["id"], item["subject"], int(item["sequence"]), _digest(item["type"], item["data"]))
                 for item in page["items"]
             ]
-            after = page["next"]
-            if not page["items"]:
+            # A page may be empty before the end: one call looks at a part of the log only.
+            if page["next"] == after:
                 return found, after
+            after = page["next"]
 
     async def metrics(self, service: str) -> list[Sample]:
         """The /metrics page of a service."""

@@ -13,6 +13,8 @@ from services.orders.relay import cloud_event
 from services.orders.views import Mark, OrderViews
 
 _ENCODER = msgspec.json.Encoder()
+# PostgreSQL's text holds no NUL.
+WITHOUT_NUL = r"^[^\x00]*$"
 
 HEADLINES = (
     "NEW", "CONFIRMED", "PAID", "PARTLY_PAID", "READY_TO_SHIP", "CANCELLATION_REQUESTED", "CANCELLED",
@@ -54,9 +56,9 @@ def routes(views: OrderViews) -> APIRouter:
         caller: Annotated[Principal, read],
         paging: Paging,
         headline: Annotated[str | None, Query(description="One of the 21 headlines")] = None,
-        channel: Annotated[str | None, Query(max_length=40)] = None,
-        shop: Annotated[str | None, Query(max_length=100)] = None,
-        marketplace_number: Annotated[str | None, Query(max_length=100)] = None,
+        channel: Annotated[str | None, Query(max_length=40, pattern=WITHOUT_NUL)] = None,
+        shop: Annotated[str | None, Query(max_length=100, pattern=WITHOUT_NUL)] = None,
+        marketplace_number: Annotated[str | None, Query(max_length=100, pattern=WITHOUT_NUL)] = None,
     ) -> Response:
         if headline is not None and headline not in HEADLINES:
             raise field_problem(

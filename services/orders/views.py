@@ -14,14 +14,16 @@ from services.orders.store import is_order_event, load
 
 # The name of the read model and its version; a rebuild fills the next version beside it.
 FOLLOWER: Final = "order_views.v1"
+# How many positions of the log one call for a seller's events looks at: 20,000 look-ups of whose each is.
+EVENTS_WINDOW: Final = 20_000
 _STATE = msgspec.json.Decoder(Order)
 
 
 class Mark(NamedTuple):
     """Where a page of the list ends: the placement time and the id of its last order."""
 
-    placed_at: str
-    order_id: str
+    placed_at: datetime
+    order_id: UUID
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -127,7 +129,7 @@ class OrderViews:
             rows = await cursor.fetchall()
         return [
             (
-                Mark(placed_at.isoformat(), str(order_id)),
+                Mark(placed_at, order_id),
                 order_object(order_id, _STATE.decode(state), position),
             )
             for order_id, placed_at, position, state in rows
@@ -152,7 +154,8 @@ class OrderViews:
         """The seller's public events after a position, oldest first, and the position to go on from.
 
         Whose an event is stands in the read model, so the answer never goes beyond what is projected: an
-        event is late here by the projection's lag, and never left out.
+        event is late here by the projection's lag, and never left out. One call looks at a window of the log,
+        so a page may be empty before the end: the position goes on until it stays where it was.
         """
         async with transient_faults(), self._pool.connection() as connection:
             cursor = await connection.execute(
@@ -160,17 +163,18 @@ class OrderViews:
             )
             found = await cursor.fetchone()
             projected = found[0] if found is not None else 0
+            end = max(after, min(projected, after + EVENTS_WINDOW))
             cursor = await connection.execute(
                 "SELECT position, e.stream_id, version, name, e.state::text, recorded_at, correlation_id,"
                 " causation_id, traceparent FROM orders.events e"
                 " WHERE position > %s AND position <= %s AND EXISTS (SELECT FROM orders.order_views_v1 v"
                 " WHERE v.order_id = e.stream_id AND v.seller = %s) ORDER BY position LIMIT %s",
-                [after, projected, seller, limit],
+                [after, end, seller, limit],
             )
             rows = await cursor.fetchall()
         events = [publish_form(row) for row in rows if is_order_event(row[3])]
         full = len(rows) == limit
-        return events, rows[-1][0] if full else max(after, projected)
+        return events, rows[-1][0] if full else end
 
     async def parked(self, *, limit: int, after: int) -> list[dict[str, Any]]:
         """What is parked, without any content, oldest first."""

@@ -14,8 +14,10 @@ from libs.events import orders as public
 from libs.runtime.asgi import Status, is_open, make_api, routes_of
 from libs.runtime.auth import ApiKeys
 from libs.runtime.health import Health
+from libs.runtime.pages import cursor_of
 from libs.runtime.postgres import AsyncPool, Bell, make_pool
 from libs.runtime.settings import ApiKey
+from services.orders import views
 from services.orders.api import routes
 from services.orders.app import migrate_orders
 from services.orders.consumer import FactsHandler
@@ -145,6 +147,23 @@ async def test_all_events_come_in_pages_that_never_skip_or_repeat(
     assert (await get(client, "/v1/events", after=after))["items"] == []
 
 
+async def test_a_call_for_events_looks_at_a_window_and_always_goes_on(
+    client: httpx.AsyncClient, pool: AsyncPool, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "EVENTS_WINDOW", 2)
+    await hold(pool, database, *(placed(str(number)) for number in range(5)))
+    first = await get(client, "/v1/events", limit=500)
+    assert (len(first["items"]), first["next"]) == (2, "2")
+    client.headers["authorization"] = f"Bearer {THEIRS}"
+    after, passed = "", []
+    for _ in range(4):
+        answer = await get(client, "/v1/events", after=after)
+        assert answer["items"] == []
+        after = answer["next"]
+        passed.append(after)
+    assert passed == ["2", "4", "5", "5"]
+
+
 async def test_the_list_pages_by_cursor_and_filters(
     client: httpx.AsyncClient, pool: AsyncPool, database: str
 ) -> None:
@@ -196,6 +215,11 @@ async def test_every_door_but_health_and_metrics_needs_a_key_with_its_scope(
         ("/v1/orders?limit=0", "limit"),
         ("/v1/orders?limit=501", "limit"),
         ("/v1/orders?cursor=!!!", "cursor"),
+        ("/v1/orders?cursor=" + cursor_of(["not a time", "x"]), "cursor"),
+        ("/v1/orders?cursor=" + cursor_of(["2026-03-05T07:00:00Z", "x"]), "cursor"),
+        ("/v1/orders?channel=%00", "channel"),
+        ("/v1/orders?shop=a%00b", "shop"),
+        ("/v1/orders?marketplace_number=%00", "marketplace_number"),
         ("/v1/events?after=minus", "after"),
     ],
 )
