@@ -102,6 +102,13 @@ def _apply(connection: psycopg.Connection, schema: str, file: Path, applied: dic
         connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         connection.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
         connection.execute(statements.encode())
+        # After each migration, since one that grants on all tables of the schema means this one too: what
+        # is applied is for the login that migrates to say.
+        connection.execute(
+            sql.SQL("REVOKE ALL ON {}.migrations FROM {}").format(
+                sql.Identifier(schema), sql.Identifier(role_of(schema))
+            )
+        )
         connection.execute(
             sql.SQL("INSERT INTO {}.migrations (name, sha256) VALUES (%s, %s)").format(
                 sql.Identifier(schema)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,7 +12,15 @@ import pytest
 
 from libs.runtime import postgres
 from libs.runtime.errors import Transient
-from libs.runtime.postgres import Bell, lead, make_pool, migrate, transient_faults, wait_until_answers
+from libs.runtime.postgres import (
+    RUNTIME_MIGRATIONS,
+    Bell,
+    lead,
+    make_pool,
+    migrate,
+    transient_faults,
+    wait_until_answers,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +75,29 @@ async def test_every_connection_gives_a_silent_host_up(monkeypatch: pytest.Monke
     for options in given:
         assert WANTED.items() <= options.items()
         assert options["connect_timeout"] <= 5
+
+
+@pytest.mark.connected
+async def test_a_service_cannot_forge_what_is_applied(database: str, tmp_path: Path) -> None:
+    later = tmp_path / "later" / "migrations"
+    later.mkdir(parents=True)
+    (later / "0001_more.sql").write_text(
+        "CREATE TABLE {schema}.more (id bigint);"
+        " GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role};"
+    )
+    migrate(database, "inventory", RUNTIME_MIGRATIONS, later)
+    async with (
+        make_pool(database, "inventory", name="test", size=1) as pool,
+        pool.connection() as connection,
+    ):
+        await connection.execute("INSERT INTO inventory.more VALUES (1)")
+        for statement in (
+            "INSERT INTO inventory.migrations (name, sha256) VALUES ('runtime/0002.sql', '')",
+            "UPDATE inventory.migrations SET sha256 = ''",
+            "DELETE FROM inventory.migrations",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute(statement.encode())
 
 
 class Line:
