@@ -1,7 +1,9 @@
 """Ends what waits too long: a fact whose order is never placed is parked, in order, with those behind it."""
 
 import asyncio
+from typing import Any
 
+import psycopg
 import structlog
 
 from libs.runtime.errors import Transient
@@ -13,7 +15,8 @@ from services.orders.recorder import AppendRequest, append
 log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_SECONDS = 5.0
-SWEEP_KEYS = 100
+# Held in memory at a time; each may have a whole record's bytes.
+SWEEP_ROWS = 200
 
 
 class WaitingSweeper:
@@ -38,33 +41,51 @@ class WaitingSweeper:
             await asyncio.sleep(SWEEP_EVERY_SECONDS)
 
     async def sweep(self) -> int:
-        """Park what has waited beyond its bounds; the number of records parked."""
-        async with transient_faults(), self._pool.connection() as connection:
+        """Park what waits under one key beyond its bounds, all or nothing; the number of records parked."""
+        parked = 0
+        async with (
+            transient_faults(),
+            self._pool.connection() as connection,
+            connection.transaction() as transaction,
+        ):
             cursor = await connection.execute(
-                "SELECT id, source, partition, position, key, headers, record_key, value, produced_at,"
-                " waiting_since FROM orders.waiting WHERE key IN (SELECT key FROM orders.waiting GROUP BY key"
+                "SELECT source, key FROM orders.waiting GROUP BY source, key"
                 " HAVING min(waiting_since) < clock_timestamp() - make_interval(secs => %s) OR count(*) > %s"
-                " LIMIT %s) ORDER BY key, id",
-                [self._seconds_max, WAITING_PER_ORDER_MAX, SWEEP_KEYS],
+                " ORDER BY min(waiting_since) LIMIT 1",
+                [self._seconds_max, WAITING_PER_ORDER_MAX],
             )
-            rows = await cursor.fetchall()
-            request = AppendRequest()
-            seen: set[str] = set()
-            for row in rows:
-                first = row[4] not in seen
-                seen.add(row[4])
-                reason = "WAITED_TOO_LONG" if first else "BEHIND"
-                detail = "No placement came for this order." if first else BEHIND
-                request.parked.append(
-                    row_of_record(record_of_row(row), reason=reason, fingerprint=reason, detail=detail)
-                )
-                request.remove_waiting.append(row[0])
-            if not rows:
-                return 0
-            appended = await append(connection, request)
-        if appended.outcome != "OK":
-            # The placement came meanwhile and took them; the next sweep looks again.
-            return 0
-        PARKED.labels("orders", "WAITED_TOO_LONG").inc(len(seen))
-        log.warning("waiting_parked", orders=len(seen), records=len(rows))
-        return len(rows)
+            due = await cursor.fetchone()
+            while due is not None and (rows := await _oldest(connection, *due)):
+                appended = await append(connection, _request(rows, follow=parked > 0))
+                if appended.outcome != "OK":
+                    # The placement came meanwhile and took them; the next sweep looks again.
+                    parked = 0
+                    raise psycopg.Rollback(transaction)
+                parked += len(rows)
+        if parked:
+            PARKED.labels("orders", "WAITED_TOO_LONG").inc()
+            log.warning("waiting_parked", records=parked)
+        return parked
+
+
+async def _oldest(connection: psycopg.AsyncConnection, source: str, key: str) -> list[tuple[Any, ...]]:
+    cursor = await connection.execute(
+        "SELECT id, source, partition, position, key, headers, record_key, value, produced_at"
+        " FROM orders.waiting WHERE source = %s AND key = %s ORDER BY partition, position LIMIT %s",
+        [source, key, SWEEP_ROWS],
+    )
+    return await cursor.fetchall()
+
+
+def _request(rows: list[tuple[Any, ...]], *, follow: bool) -> AppendRequest:
+    """What parks these rows of a key; `follow` when earlier ones of it have been parked in this sweep."""
+    request = AppendRequest()
+    for row in rows:
+        first = not (follow or request.parked)
+        reason = "WAITED_TOO_LONG" if first else "BEHIND"
+        detail = "No placement came for this order." if first else BEHIND
+        request.parked.append(
+            row_of_record(record_of_row(row), reason=reason, fingerprint=reason, detail=detail)
+        )
+        request.remove_waiting.append(row[0])
+    return request

@@ -6,16 +6,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from psycopg import AsyncConnection
 
 from libs.runtime.errors import Fenced
 from libs.runtime.parking import Parked
 from libs.runtime.postgres import AsyncPool, make_pool
 from libs.runtime.records import Record, unframe_headers
 from libs.runtime.redrive import Selection, redrive
-from services.orders import consumer
+from services.orders import consumer, housekeeping
 from services.orders.app import migrate_orders
 from services.orders.consumer import FactsHandler
 from services.orders.housekeeping import WaitingSweeper
+from services.orders.recorder import Appended, AppendRequest, append
 from services.orders.redriving import FactReleaser
 from services.orders.store import order_id_of
 
@@ -147,6 +149,30 @@ async def test_what_waits_too_long_is_parked_in_order_and_comes_back_by_redrive(
     assert (await events(pool))[0] == ("OrderPlaced", 1)
     assert await rows(pool, "SELECT FROM orders.parked") == []
     assert await rows(pool, "SELECT FROM orders.waiting") == []
+
+
+async def test_a_sweep_takes_one_order_and_a_bounded_number_of_rows_at_a_time(
+    pool: AsyncPool, handler: FactsHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    async def observed(connection: AsyncConnection, request: AppendRequest) -> Appended:
+        sizes.append(len(request.parked))
+        return await append(connection, request)
+
+    monkeypatch.setattr(housekeeping, "SWEEP_ROWS", 2)
+    monkeypatch.setattr(housekeeping, "append", observed)
+    log = Log()
+    orders = ["1", "1", "2", "1", "1", "2", "1"]
+    waiting = [log.record(fact("OrderConfirmed", order, minute=8, status="packed")) for order in orders]
+    await handler.handle(waiting, {})
+    sweeper = WaitingSweeper(pool, "", seconds_max=0)
+    assert sorted([await sweeper.sweep(), await sweeper.sweep()]) == [2, 5]
+    assert await sweeper.sweep() == 0
+    assert max(sizes) == 2
+    assert await rows(pool, "SELECT position, reason FROM orders.parked WHERE key LIKE '%:1' ORDER BY id") == [
+        (0, "WAITED_TOO_LONG"), (1, "BEHIND"), (3, "BEHIND"), (4, "BEHIND"), (6, "BEHIND"),
+    ]  # fmt: skip
 
 
 async def test_what_waited_comes_back_before_a_later_record_that_was_parked_first(
