@@ -84,8 +84,17 @@ class GroupWriter:
             try:
                 async with transient_faults(), self._pool.connection() as connection:
                     appended = await append(connection, _merged(group))
-            except Exception as fault:  # noqa: BLE001  # Every caller of the group gets it.
+            except Transient as fault:
                 _fail(group, fault)
+                return
+            except Exception as fault:  # noqa: BLE001  # Whose it is comes out one by one; that caller gets it.
+                if len(group) == 1:
+                    _fail(group, fault)
+                    return
+                # Nothing is written: the call is one transaction, and the server has refused it.
+                log.warning("group_refused", requests=len(group), fault=type(fault).__name__)
+                for waiting in group:
+                    await self._write([waiting])
                 return
             self.groups += 1
             if appended.outcome == "OK":

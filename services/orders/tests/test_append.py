@@ -201,6 +201,22 @@ async def test_a_live_reader_sees_no_gap_and_no_reordering_under_concurrent_writ
         assert versions == list(range(1, len(versions) + 1))
 
 
+async def test_a_command_that_the_database_refuses_fails_alone(pool: AsyncPool) -> None:
+    writer = GroupWriter(pool)
+    bad_stream = uuid7()
+    bad = AppendRequest(
+        streams={bad_stream: 0}, events=[NewEvent(bad_stream, 1, "OrderConfirmed.v1", b"{broken", "c", "c", None)]
+    )  # fmt: skip
+    requests = [one(uuid7()), bad, one(uuid7()), one(uuid7())]
+    waiting = asyncio.gather(*(writer.append(request) for request in requests), return_exceptions=True)
+    running = asyncio.create_task(writer.run())
+    answers = await waiting
+    running.cancel()
+    assert isinstance(answers.pop(1), psycopg.DataError)
+    assert [answer.outcome for answer in answers if isinstance(answer, Appended)] == ["OK"] * 3
+    assert await rows(pool, "SELECT count(*) FROM orders.events") == [(3,)]
+
+
 async def test_a_group_answers_each_caller_for_itself(pool: AsyncPool) -> None:
     writer = GroupWriter(pool)
     stale, contended = uuid7(), uuid7()
