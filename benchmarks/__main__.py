@@ -1,4 +1,6 @@
-"""`make bench`: every row on the same servers in one run; a table on the terminal, JSON beside it.
+"""`make bench`: every row on the same servers in one run, each in an empty database.
+
+Prints a table and writes the same as JSON.
 
 `python -m benchmarks [row ...]` measures some rows only and keeps the others' last figures out of the file.
 """
@@ -15,7 +17,7 @@ import psycopg
 import uvloop
 
 from benchmarks import append, group_commit, latency, pipeline, webhook
-from benchmarks.servers import BENCH, Servers, running
+from benchmarks.servers import BENCH, Servers, empty, running
 from libs.runtime.clock import now
 
 # design figures: (ratio to the floor, ratio to the peer, other bars by name of the field and its maximum)
@@ -76,13 +78,15 @@ def main() -> int:
         "rows", nargs="*", choices=[*ROWS, []], help="rows to measure; all when none is named"
     )
     chosen = parser.parse_args().rows or list(ROWS)
+    BENCH.mkdir(parents=True, exist_ok=True)
     with running() as servers:
         report: dict[str, Any] = {"machine": machine(), "settings": settings(servers), "rows": {}}
         for name in chosen:
             print(f"measuring {name} ...", flush=True)
+            empty(servers)
             report["rows"][name] = uvloop.run(ROWS[name](servers))
-    BENCH.mkdir(parents=True, exist_ok=True)
-    (BENCH / "latest.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            # A row that fails does not take the others' figures with it.
+            (BENCH / "latest.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     _print(report)
     return 0
 

@@ -33,7 +33,7 @@ class Servers:
 
 @contextmanager
 def running(say: bool = True) -> Iterator[Servers]:
-    """The benchmark's own servers (or those the environment names), with an empty database."""
+    """The benchmark's own servers (or those the environment names), and an empty database in them."""
     kafka, database = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("DATABASE_URL")
     with NativeStack(
         ROOT / ".local" / "stack" / "bench",
@@ -41,11 +41,16 @@ def running(say: bool = True) -> Iterator[Servers]:
         database=database,
         say=print if say else (lambda _: None),
     ) as stack:
-        url = stack.database.rsplit("/", 1)[0] + "/bench"
-        with psycopg.connect(stack.database, autocommit=True) as connection:
-            connection.execute("DROP DATABASE IF EXISTS bench WITH (FORCE)")
-            connection.execute("CREATE DATABASE bench")
-        yield Servers(stack.kafka, url)
+        servers = Servers(stack.kafka, stack.database.rsplit("/", 1)[0] + "/bench")
+        empty(servers)
+        yield servers
+
+
+def empty(servers: Servers) -> None:
+    """Make the database anew, so that no row is measured on what another left."""
+    with psycopg.connect(servers.database.rsplit("/", 1)[0] + "/postgres", autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS bench WITH (FORCE)")
+        connection.execute("CREATE DATABASE bench")
 
 
 async def make_topics(kafka: str, *names: str, partitions: int = PARTITIONS) -> None:

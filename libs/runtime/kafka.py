@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.runtime.errors import Transient
+from libs.runtime.partitioning import partition_of
 
 log = structlog.get_logger(__name__)
 
@@ -218,7 +219,7 @@ class Publisher:
                 await asyncio.wait(tasks)
 
     async def _partition(self, producer: AIOKafkaProducer, record: Outgoing) -> int:
-        # aiokafka's murmur2 is pure Python, so it is computed once per key, not once per event.
+        # Several events of one order follow each other, so what was computed is kept.
         cached = self._partition_of.get((record.topic, record.key))
         if cached is not None:
             return cached
@@ -226,7 +227,8 @@ class Publisher:
             found = await producer.partitions_for(record.topic)
             self._partitions[record.topic] = sorted(found)
         partitions = self._partitions[record.topic]
-        chosen = int(producer._partitioner(record.key, partitions, partitions))  # noqa: SLF001  # The client's own partitioner, so that keys land where every other client puts them.
+        # Only the mirror of a record without a key has none; any partition will do for it.
+        chosen = partitions[partition_of(record.key or b"", len(partitions))]
         if len(self._partition_of) > 200_000:
             self._partition_of.clear()
         self._partition_of[record.topic, record.key] = chosen

@@ -366,7 +366,7 @@ class TransactionalHandler(FailuresNoted):
         cursor = await connection.execute(
             self._sql(
                 "SELECT DISTINCT ON (key) key, reason FROM {}.parked WHERE source = %s AND key = ANY(%s)"
-                " ORDER BY key, id"
+                " ORDER BY key, partition, position"
             ),
             [source, sorted(parked)],
         )

@@ -249,7 +249,7 @@ class FactsHandler:
             if placements:
                 cursor = await connection.execute(
                     "SELECT id, source, partition, position, key, headers, record_key, value, produced_at"
-                    " FROM orders.waiting WHERE key = ANY(%b) ORDER BY id",
+                    " FROM orders.waiting WHERE key = ANY(%b) ORDER BY partition, position",
                     [texts(placements)],
                     prepare=True,
                 )
