@@ -68,10 +68,10 @@ def _record(layout: Layout, name: str) -> Path:
 def running(layout: Layout, name: str) -> int | None:
     """Give the pid of the part if the very process that was started for it still lives."""
     record = read_json(_record(layout, name))
-    pid = record.get("pid")
-    if not isinstance(pid, int) or record.get("boot") != _boot() or start_time(pid) != record.get("started"):
+    pid, started = record.get("pid"), record.get("started")
+    if not isinstance(pid, int) or not isinstance(started, str) or record.get("boot") != _boot():
         return None
-    return pid
+    return pid if start_time(pid) == started else None
 
 
 def adopt(layout: Layout, name: str, pid: int, *, told: str = "") -> None:
