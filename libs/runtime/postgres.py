@@ -48,6 +48,9 @@ CONNECTION_FAULTS = (psycopg.OperationalError, psycopg.InterfaceError, OSError)
 # that was not to be had. psycopg calls most of them operational, but not those of class 25.
 PASSING_CLASSES = ("25", "40", "53", "57", "58")
 PASSING_STATES = ("55P03",)
+# psycopg calls a value that exceeds a limit of the program (an index row too long) operational, but it is so
+# every time: trying again would stop a partition for one record.
+LASTING_CLASS = "54"
 
 
 def role_of(schema: str) -> str:
@@ -149,6 +152,8 @@ async def transient_faults() -> AsyncIterator[None]:
     try:
         yield
     except (*CONNECTION_FAULTS, TimeoutError) as fault:
+        if isinstance(fault, psycopg.Error) and (fault.sqlstate or "").startswith(LASTING_CLASS):
+            raise
         raise Transient(f"The database did not answer: {type(fault).__name__}") from fault
     except psycopg.Error as fault:
         if not _may_pass(fault.sqlstate or ""):

@@ -33,7 +33,7 @@ async def test_a_fault_of_the_server_that_may_pass_is_transient(state: str) -> N
             raise psycopg.errors.lookup(state)
 
 
-@pytest.mark.parametrize("state", ["22021", "23505", "42501", "42P01"])
+@pytest.mark.parametrize("state", ["22021", "23505", "42501", "42P01", "54000", "54023"])
 async def test_a_fault_that_repeats_stays_what_it_is(state: str) -> None:
     fault = psycopg.errors.lookup(state)
     with pytest.raises(fault):
