@@ -114,3 +114,22 @@ class Played:
     @property
     def dispositions(self) -> list[Disposition]:
         return [judgement.disposition for judgement in self.judgements[1:]]
+
+
+PAID = fact("PaymentSucceeded", 1)
+
+
+def prepaid(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),), **changed: Any) -> Played:
+    return Played(placement(*lines, **changed), PAID, *facts)
+
+
+def cod(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),)) -> Played:
+    return Played(placement(*lines, method="COD"), *facts)
+
+
+def values(order: Order) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for part in order.parts:
+        word = "CANCELLED" if part.cancelled else part.value.value
+        found.setdefault(part.line, []).append(f"{part.quantity} {word}")
+    return found

@@ -8,33 +8,13 @@ import pytest
 from services.orders.order import money
 from services.orders.order.channel_facts import (
     Disposition,
-    Fact,
     FactInvalid,
     NotPlacedYet,
     decode_fact,
     judge,
 )
 from services.orders.order.headline import flags, headline
-from services.orders.order.model import Order
-from services.orders.tests.facts import PRICE, Played, at, fact, placement
-
-PAID = fact("PaymentSucceeded", 1)
-
-
-def prepaid(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),), **changed: Any) -> Played:
-    return Played(placement(*lines, **changed), PAID, *facts)
-
-
-def cod(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),)) -> Played:
-    return Played(placement(*lines, method="COD"), *facts)
-
-
-def values(order: Order) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for part in order.parts:
-        word = "CANCELLED" if part.cancelled else part.value.value
-        found.setdefault(part.line, []).append(f"{part.quantity} {word}")
-    return found
+from services.orders.tests.facts import PAID, PRICE, Played, at, fact, placement, prepaid, values
 
 
 def test_mk_1_a_record_decodes_to_a_fact_and_unknown_fields_are_passed_over() -> None:

@@ -1,33 +1,12 @@
 """Undoing, cancelling, completing, doubts, notes and packages: MK-10 to MK-20, each rule by its name."""
 
-from typing import Any
-
 from services.orders.order import money
 from services.orders.order.channel_facts import (
     Disposition,
-    Fact,
 )
 from services.orders.order.headline import flags, headline, view
-from services.orders.order.model import Fulfilment, Order, Status
-from services.orders.tests.facts import PRICE, Played, fact, placement
-
-PAID = fact("PaymentSucceeded", 1)
-
-
-def prepaid(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),), **changed: Any) -> Played:
-    return Played(placement(*lines, **changed), PAID, *facts)
-
-
-def cod(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),)) -> Played:
-    return Played(placement(*lines, method="COD"), *facts)
-
-
-def values(order: Order) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for part in order.parts:
-        word = "CANCELLED" if part.cancelled else part.value.value
-        found.setdefault(part.line, []).append(f"{part.quantity} {word}")
-    return found
+from services.orders.order.model import Fulfilment, Status
+from services.orders.tests.facts import PRICE, Played, fact, placement, prepaid, values
 
 
 def test_mk_10_news_without_a_time_moves_no_watermark() -> None:

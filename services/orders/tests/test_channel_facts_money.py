@@ -1,35 +1,14 @@
 """Money that came in and went back: MK-9, each case by its rule."""
 
-from typing import Any
-
 import pytest
 
 from services.orders.order import money
 from services.orders.order.channel_facts import (
     Disposition,
-    Fact,
 )
 from services.orders.order.headline import flags, headline
-from services.orders.order.model import Coverage, Order
-from services.orders.tests.facts import PRICE, Played, at, fact, placement
-
-PAID = fact("PaymentSucceeded", 1)
-
-
-def prepaid(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),), **changed: Any) -> Played:
-    return Played(placement(*lines, **changed), PAID, *facts)
-
-
-def cod(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),)) -> Played:
-    return Played(placement(*lines, method="COD"), *facts)
-
-
-def values(order: Order) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for part in order.parts:
-        word = "CANCELLED" if part.cancelled else part.value.value
-        found.setdefault(part.line, []).append(f"{part.quantity} {word}")
-    return found
+from services.orders.order.model import Coverage
+from services.orders.tests.facts import PRICE, Played, at, cod, fact, placement, prepaid
 
 
 def test_mk_9_a_real_receipt_replaces_an_implied_one() -> None:

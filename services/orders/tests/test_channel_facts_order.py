@@ -1,7 +1,5 @@
 """Watermarks, payment, requests and implied steps: MK-4 to MK-8, each rule by its name."""
 
-from typing import Any
-
 import pytest
 
 from services.orders.order import money
@@ -10,26 +8,8 @@ from services.orders.order.channel_facts import (
     Fact,
 )
 from services.orders.order.headline import flags, headline, view
-from services.orders.order.model import Coverage, Order, Transaction
-from services.orders.tests.facts import PRICE, Played, at, fact, placement
-
-PAID = fact("PaymentSucceeded", 1)
-
-
-def prepaid(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),), **changed: Any) -> Played:
-    return Played(placement(*lines, **changed), PAID, *facts)
-
-
-def cod(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),)) -> Played:
-    return Played(placement(*lines, method="COD"), *facts)
-
-
-def values(order: Order) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for part in order.parts:
-        word = "CANCELLED" if part.cancelled else part.value.value
-        found.setdefault(part.line, []).append(f"{part.quantity} {word}")
-    return found
+from services.orders.order.model import Coverage, Transaction
+from services.orders.tests.facts import PAID, PRICE, Played, at, cod, fact, placement, prepaid, values
 
 
 def test_mk_4_each_part_has_its_own_watermark() -> None:
