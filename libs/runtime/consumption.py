@@ -111,6 +111,7 @@ class BatchConsumer:
         self.last_fault = ""
         self.sick_for_good = ""
         self._transient_in_row = 0
+        self._seeking: asyncio.Task[None] | None = None
         self.subscriber = broker.subscriber(
             topic,
             group_id=group,
@@ -168,9 +169,28 @@ class BatchConsumer:
         """Have everything from the stored positions on delivered again, after a pause."""
         self.last_fault = fault
         self.stored.clear()
+        self._rewind(raw_records)
         MESSAGES.labels(self.group, self.topic, "retried").inc(len(raw_records))
         log.warning("batch_retried", source=self.source, records=len(raw_records), fault=fault)
         await asyncio.sleep(self._backoff())
+
+    def _rewind(self, raw_records: Sequence[Any]) -> None:
+        """Read these records again, also when nothing follows them on their partitions.
+
+        Without it the batch would come back only with the next record of its partition, which may never come.
+        The stored positions are sought when it does.
+        """
+        consumer: Any = self.subscriber.consumer
+        if consumer is None:
+            return
+        owned = consumer.assignment()
+        first: dict[TopicPartition, int] = {}
+        for raw in raw_records:
+            partition = TopicPartition(raw.topic, raw.partition)
+            if partition in owned:
+                first[partition] = min(first.get(partition, raw.offset), raw.offset)
+        for partition, offset in first.items():
+            consumer.seek(partition, offset)
 
     async def _consume(self, raw_records: Sequence[Any]) -> None:
         consumer = self.subscriber.consumer
@@ -201,8 +221,20 @@ class BatchConsumer:
             loaded = await self.handler.load_positions(self.source)
             for partition in assigned:
                 await self._seek(consumer, partition, loaded.get(partition.partition, -1))
-        except Exception as fault:  # noqa: BLE001  # The first batch of each partition seeks, or is retried.
+        except Exception as fault:  # noqa: BLE001  # Tried again beside the group, which must not wait for it.
             log.warning("positions_not_sought", source=self.source, fault=type(fault).__name__)
+            self._seeking = asyncio.create_task(self._seek_later(assigned))
+
+    async def _seek_later(self, assigned: set[TopicPartition]) -> None:
+        """Seek what could not be sought at once, unless a batch of it came meanwhile and did."""
+        await asyncio.sleep(RETRY_SECONDS_MAX)
+        consumer: Any = self.subscriber.consumer
+        async with self.lock:
+            if consumer is None or not self.subscriber.running:
+                return
+            still = {each for each in assigned & consumer.assignment() if each.partition not in self.stored}
+            if still:
+                await self.seek_idle(still)
 
     async def _seek(self, consumer: Any, partition: TopicPartition, position: int) -> None:
         if position < 0:
