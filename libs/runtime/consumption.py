@@ -31,8 +31,10 @@ from libs.runtime.records import Record, from_kafka
 log = structlog.get_logger(__name__)
 
 BATCH_RECORDS_MAX = 500
-# An empty poll sleeps this long again (FastStream's get_msg), so it bounds the latency at low traffic.
-BATCH_TIMEOUT_MS = 10
+# How long a poll waits for records; it returns with the first, and when the consumer stops.
+POLL_MS = 500
+# The stored positions tell where to read on; the group's offsets only hint, and need not follow each batch.
+COMMIT_SECONDS = 0.25
 RETRY_SECONDS_FIRST = 0.1
 RETRY_SECONDS_MAX = 5.0
 # A batch that fails for a reason nobody expected is tried again before its records are taken one by one.
@@ -77,6 +79,7 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # noqa: ARG002  # aiokafka's signature.
         REBALANCES.labels(self._consumer.group, self._consumer.topic).inc()
         async with self._consumer.lock:
+            await self._consumer.commit_due()
             self._consumer.forget()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
@@ -112,11 +115,15 @@ class BatchConsumer:
         self.sick_for_good = ""
         self._transient_in_row = 0
         self._seeking: asyncio.Task[None] | None = None
+        # What is durable and not committed to the group yet, as the offset to read on from.
+        self._due: dict[TopicPartition, int] = {}
+        self._committing: asyncio.Task[None] | None = None
+        self._commits_at_once = False
         self.subscriber = broker.subscriber(
             topic,
             group_id=group,
             batch=True,
-            batch_timeout_ms=BATCH_TIMEOUT_MS,
+            batch_timeout_ms=POLL_MS,
             max_records=batch_records_max,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",
@@ -129,6 +136,12 @@ class BatchConsumer:
             decoder=_undecoded,
         )
         self.subscriber(self._on_batch)
+        self.subscriber.get_msg = self._poll  # type: ignore[method-assign]
+
+    async def _poll(self, consumer: Any) -> tuple[Any, ...]:
+        # FastStream's own sleeps after an empty poll as long as it has waited, whatever comes meanwhile.
+        polled = await consumer.getmany(timeout_ms=POLL_MS, max_records=self.subscriber.max_records)
+        return tuple(record for records in polled.values() for record in records)
 
     async def _parse(self, raw: Any, original: Any) -> Any:  # noqa: ARG002  # FastStream's signature.
         # FastStream's own parser decodes headers and loses the whole batch on one that is not UTF-8, so
@@ -148,6 +161,7 @@ class BatchConsumer:
         """Know nothing of any partition: what comes next is read anew from the stored positions."""
         self.assigned.clear()
         self.stored.clear()
+        self._due.clear()
         self.last_fault = ""
         self.stopped_on_purpose = False
 
@@ -213,6 +227,12 @@ class BatchConsumer:
         self.last_fault = ""
         if records:
             await self._commit(records)
+
+    async def wind_down(self) -> None:
+        """Commit what is due, and from now on with each batch: nothing is left for later when this stops."""
+        self._commits_at_once = True
+        async with self.lock:
+            await self.commit_due()
 
     async def seek_idle(self, assigned: set[TopicPartition]) -> None:
         """Seek at once, for partitions on which nothing new arrives; the first batch of each seeks again."""
@@ -330,17 +350,30 @@ class BatchConsumer:
         BATCH_RECORDS.labels(self.group, self.topic).observe(len(records))
 
     async def _commit(self, records: Sequence[Record]) -> None:
-        """Commit what is durable; a failed commit only means that the records come again."""
-        consumer: Any = self.subscriber.consumer
-        offsets: dict[TopicPartition, int] = {}
+        """Have what is durable committed within `COMMIT_SECONDS`, beside the next batches."""
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
-            offsets[partition] = max(offsets.get(partition, 0), record.offset + 1)
+            self._due[partition] = max(self._due.get(partition, 0), record.offset + 1)
+        if self._commits_at_once:
+            await self.commit_due()
+        elif self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit_soon())
+        self._measure_lag(self.subscriber.consumer, records)
+
+    async def _commit_soon(self) -> None:
+        await asyncio.sleep(COMMIT_SECONDS)
+        await self.commit_due()
+
+    async def commit_due(self) -> None:
+        """Commit what is durable; a failed commit only means that the records come again."""
+        consumer: Any = self.subscriber.consumer
+        due, self._due = self._due, {}
+        if not due or consumer is None:
+            return
         try:
-            await asyncio.wait_for(consumer.commit(offsets), 10)
+            await asyncio.wait_for(consumer.commit(due), 10)
         except (CommitFailedError, IllegalStateError, KafkaError, TimeoutError) as fault:
             log.warning("offsets_not_committed", source=self.source, fault=type(fault).__name__)
-        self._measure_lag(consumer, records)
 
     def _measure_lag(self, consumer: Any, records: Sequence[Record]) -> None:
         last = {record.partition: record for record in records}

@@ -155,7 +155,7 @@ def kafka_check(broker: KafkaBroker) -> ReadyCheck:
 
 
 class GroupMember(Protocol):
-    """What health reads of a consumer (libs.runtime.consumption.BatchConsumer)."""
+    """What a process knows of a consumer (libs.runtime.consumption.BatchConsumer)."""
 
     topic: str
     group: str
@@ -163,6 +163,7 @@ class GroupMember(Protocol):
 
     def sick(self) -> str | None: ...
     def unready(self) -> str | None: ...
+    async def wind_down(self) -> None: ...
 
 
 class LostGroup:

@@ -6,6 +6,7 @@ records are published again with the same ids and sequences (P2, P3).
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS_FIRST = 0.2
 RETRY_SECONDS_MAX = 5.0
+REMEMBER_SECONDS_MAX = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class Source(Protocol):
     """Where a relay's records come from."""
 
     async def fetch(self, after: Any | None) -> Chunk | None:
-        """The next records after the mark (None: after what is remembered); None when there are none."""
+        """The next records after the mark (None: after what is remembered); None when there are none.
+
+        The mark may not be remembered yet, but every one before it is.
+        """
 
     async def done(self, mark: Any) -> None:
         """Remember that everything up to the mark is acknowledged."""
@@ -58,6 +63,7 @@ class Relay:
         self._source = source
         self._publisher = publisher
         self._bell = bell
+        self._remembering: asyncio.Task[None] | None = None
         self.leading = False
         self.last_fault = ""
 
@@ -71,6 +77,10 @@ class Relay:
             await self._follow()
         finally:
             self.leading = False
+            if self._remembering is not None:
+                # What it remembers need not be published again; should it fail, it is.
+                await asyncio.wait({self._remembering}, timeout=REMEMBER_SECONDS_MAX)
+                self._remembering = None
 
     async def _follow(self) -> None:
         mark: Any | None = None
@@ -86,11 +96,14 @@ class Relay:
                 backoff = RETRY_SECONDS_FIRST
                 self.last_fault = ""
                 await self._bell.wait()
+                await self._remembered(at_once=False)
             except Transient as fault:
                 self.last_fault = str(fault)
                 OUTBOX_ERRORS.labels(self.service, self.name).inc()
                 log.warning("publish_retried", service=self.service, relay=self.name, fault=str(fault))
                 mark = None
+                with suppress(Transient):
+                    await self._remembered()
                 await asyncio.sleep(backoff)
                 backoff = min(RETRY_SECONDS_MAX, backoff * 2)
 
@@ -99,6 +112,7 @@ class Relay:
         if not chunk.more:
             await self._publish(chunk)
             return None
+        await self._remembered()
         ahead = asyncio.ensure_future(self._source.fetch(chunk.mark))
         try:
             await self._publish(chunk)
@@ -113,9 +127,18 @@ class Relay:
                 (now() - chunk.oldest_at).total_seconds()
             )
         await self._publisher.publish(chunk.records)
-        await self._source.done(chunk.mark)
+        await self._remembered()
+        # Beside the next fetch: nobody waits for it, and undone it only means that the records go out again.
+        self._remembering = asyncio.create_task(self._source.done(chunk.mark), name="remember the mark")
         for record in chunk.records[:1]:
             OUTBOX_PUBLISHED.labels(self.service, record.topic).inc(len(chunk.records))
+
+    async def _remembered(self, *, at_once: bool = True) -> None:
+        """Return when the last mark is remembered, or raise what kept it from being; else only look."""
+        task = self._remembering
+        if task is not None and (at_once or task.done()):
+            self._remembering = None
+            await task
 
 
 def add_relay(

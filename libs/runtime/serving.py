@@ -292,6 +292,8 @@ class Process:
         if self._broker is None:
             return
         try:
+            for consumer in self._consumers:
+                await consumer.wind_down()
             await self._broker.stop()
         except Exception:
             # What was not committed comes again; the rest of the drain must not be kept from its turn.

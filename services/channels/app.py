@@ -33,6 +33,8 @@ from services.channels.webhooks import Doors, Webhooks
 
 SERVICE: Final = "channels"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+# Readings that confirm come due by time alone, which rings no bell.
+READS_FALLBACK_SECONDS: Final = 0.25
 ROLES: Final = ("serve", "webhooks", "inbox", "reader", "poller", "relay")
 
 
@@ -65,7 +67,7 @@ class Parts:
         self.shops = Shops(self.pool, self.seal)
         self.reads = Reads(self.pool)
         self.inbox_bell = Bell(settings.dsn, INBOX_BELL)
-        self.reads_bell = Bell(settings.dsn, READS_BELL)
+        self.reads_bell = Bell(settings.dsn, READS_BELL, fallback_seconds=READS_FALLBACK_SECONDS)
         self.outbox_bell = Bell(settings.dsn, OUTBOX_BELL)
 
     def add(self) -> None:

@@ -118,8 +118,18 @@ class Store:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """One transaction: everything in it is committed together or not at all."""
-        async with transient_faults(), self.pool.connection() as connection, connection.transaction():
+        """One transaction: everything in it is committed together or not at all.
+
+        In a pipeline, so that BEGIN goes with the first statement and COMMIT with the last: of five round
+        trips, each a wake-up of both sides, three are left. A statement whose result nobody fetches may
+        raise only at the end of the block.
+        """
+        async with (
+            transient_faults(),
+            self.pool.connection() as connection,
+            connection.pipeline(),
+            connection.transaction(),
+        ):
             yield connection
 
     async def keep(self, messages: Sequence[Kept], *, notify: bool) -> None:
@@ -277,7 +287,7 @@ class Store:
             " AND (%(message)s::uuid IS NULL OR id = %(message)s) ORDER BY id LIMIT %(limit)s"
         )
         given = {"reason": reason, "message": message, "limit": limit}
-        async with self.transaction() as connection:
+        async with transient_faults(), self.pool.connection() as connection, connection.transaction():
             if dry_run:
                 cursor = await connection.execute(f"SELECT count(*) FROM ({chosen}) AS rows".encode(), given)
                 row = await cursor.fetchone()
@@ -292,7 +302,7 @@ class Store:
 
     async def prune(self, *, raw_days: int, unknown_days: int, limit: int = 5000) -> int:
         """Delete messages past their time (IN-04, IN-13) and keys nobody repeats any more; how many rows."""
-        async with self.transaction() as connection:
+        async with transient_faults(), self.pool.connection() as connection, connection.transaction():
             cursor = await connection.execute(
                 "DELETE FROM channels.raw_messages WHERE id IN (SELECT id FROM channels.raw_messages"
                 " WHERE (state IN ('HANDLED', 'SKIPPED')"

@@ -250,7 +250,7 @@ class System:
         except (httpx.TransportError, AssertionError):
             return None
 
-    def settle(self, seconds: float = 90) -> None:
+    def settle(self, seconds: float = 150) -> None:
         """Wait until everything is worked through and further polls of every shop bring nothing new.
 
         Orders that are not final are read again from time to time, and such a reading is waited for by
@@ -292,7 +292,7 @@ class Run:
         )
         assert self.state()["state"] == "running", "The run was over before the fault came."
 
-    def wait(self, seconds: float = 90) -> None:
+    def wait(self, seconds: float = 150) -> None:
         """Wait until every life has ended and every push is answered, lost or given up."""
         deadline = time.monotonic() + seconds
         while (state := self.state())["state"] == "running":

@@ -14,7 +14,7 @@ import pytest
 from tests.integration.judge import assert_whole
 from tests.integration.system import System, wait_until
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(420)]
 
 
 # What Lazada's console pushes to try a receiver; it is about no order.

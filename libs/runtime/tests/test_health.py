@@ -31,6 +31,8 @@ class Member:
     def unready(self) -> str | None:
         return self.is_unready
 
+    async def wind_down(self) -> None: ...
+
 
 @pytest.fixture
 def clock() -> Clock:
