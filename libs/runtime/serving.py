@@ -48,7 +48,7 @@ RETRY_SECONDS_MAX = 5.0
 BROKER_START_SECONDS_MAX = 60.0
 # A batch makes tens of thousands of objects that reference counts free; walking them as often as Python
 # does by default cost 11 to 14 % of the consumer's and the relay's processor time in the pipeline benchmark.
-GC_OBJECTS_MADE = 50_000
+GC_OBJECTS_MADE = 500_000
 MAY_PASS = (Transient, KafkaError, TimeoutError, *CONNECTION_FAULTS)
 
 Work = Callable[[], Awaitable[None]]

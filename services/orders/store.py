@@ -4,7 +4,6 @@ Stored names are frozen: a name written once is read for ever. A changed class g
 upcast here; nothing is renamed or removed from the table.
 """
 
-import base64
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -34,7 +33,9 @@ STATE_BYTES_MAX: Final = 900_000
 
 # Stored names of series streams (numbers of invoices and the like), which are no orders; none yet.
 SERIES_EVENTS: Final[frozenset[str]] = frozenset()
-_CROCKFORD: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+# Base 32 without the letters that are easily mistaken, two digits at a time: a fifth of the library's time.
+_DIGIT: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TWO: Final = tuple(high + low for high in _DIGIT for low in _DIGIT)
 _NAMES: Final[dict[type, str]] = {event_type: name for name, event_type in EVENTS.items()}
 _DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     name: msgspec.json.Decoder(event_type) for name, event_type in EVENTS.items()
@@ -57,9 +58,11 @@ def order_number(channel: str, order_id: UUID) -> str:
 
     It carries 65 bits of the id, no personal data, and no letter that is easily mistaken for another.
     """
-    # Base 32 of the first 65 bits, translated into an alphabet without I, L, O and U.
-    digits = base64.b32encode(order_id.bytes[:9])[:13].translate(_CROCKFORD).decode()
-    return f"{channel[:1].upper()}{digits}"
+    bits = order_id.int >> 63
+    return (
+        f"{channel[:1].upper()}{_DIGIT[bits >> 60]}{_TWO[bits >> 50 & 1023]}{_TWO[bits >> 40 & 1023]}"
+        f"{_TWO[bits >> 30 & 1023]}{_TWO[bits >> 20 & 1023]}{_TWO[bits >> 10 & 1023]}{_TWO[bits & 1023]}"
+    )
 
 
 def encode(event: Event) -> tuple[str, bytes]:
