@@ -17,7 +17,7 @@ from benchmarks.servers import Servers, arrivals, ends, make_topics, process, ra
 from libs.events.topics import CHANNELS_ORDERS, ORDERS_ORDERS
 from services.orders.app import migrate_orders
 
-ORDERS = int(os.environ.get("BENCH_ORDERS", "40000"))
+ORDERS = int(os.environ.get("BENCH_ORDERS", "80000"))
 WARM = ORDERS // 8
 ROUNDS = 3
 PEER_ORDERS = max(300, ORDERS // 40)

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.runtime.errors import Transient
-from libs.runtime.partitioning import partition_of
+from libs.runtime.partitioning import partitions_of
 
 log = structlog.get_logger(__name__)
 
@@ -195,8 +195,10 @@ class Publisher:
     async def _send(self, records: Sequence[Outgoing]) -> None:
         producer = await self._ready()
         by_partition: dict[tuple[str, int], list[Outgoing]] = {}
+        await self._find_partitions(producer, records)
+        chosen = self._partition_of
         for record in records:
-            partition = await self._partition(producer, record)
+            partition = chosen[record.topic, record.key]
             by_partition.setdefault((record.topic, partition), []).append(record)
         pending: list[asyncio.Future[Any]] = []
         unfinished: list[tuple[_PartitionSending, asyncio.Future[Any]]] = []
@@ -218,21 +220,23 @@ class Publisher:
             if tasks:
                 await asyncio.wait(tasks)
 
-    async def _partition(self, producer: AIOKafkaProducer, record: Outgoing) -> int:
+    async def _find_partitions(self, producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
+        """See to it that the partition of each record is known."""
         # Several events of one order follow each other, so what was computed is kept.
-        cached = self._partition_of.get((record.topic, record.key))
-        if cached is not None:
-            return cached
-        if record.topic not in self._partitions:
-            found = await producer.partitions_for(record.topic)
-            self._partitions[record.topic] = sorted(found)
-        partitions = self._partitions[record.topic]
-        # Only the mirror of a record without a key has none; any partition will do for it.
-        chosen = partitions[partition_of(record.key or b"", len(partitions))]
         if len(self._partition_of) > 200_000:
             self._partition_of.clear()
-        self._partition_of[record.topic, record.key] = chosen
-        return chosen
+        unknown: dict[str, dict[bytes | None, None]] = {}
+        for record in records:
+            if (record.topic, record.key) not in self._partition_of:
+                unknown.setdefault(record.topic, {})[record.key] = None
+        for topic, keys in unknown.items():
+            if topic not in self._partitions:
+                self._partitions[topic] = sorted(await producer.partitions_for(topic))
+            partitions = self._partitions[topic]
+            # Only the mirror of a record without a key has none; any partition will do for it.
+            found = partitions_of([key or b"" for key in keys], len(partitions))
+            for key, number in zip(keys, found, strict=True):
+                self._partition_of[topic, key] = partitions[number]
 
     async def discard(self) -> None:
         """Throw the producer away, whatever state it is in; the next publish makes a new one."""

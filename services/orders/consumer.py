@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 # Records fetched at once, and how many of them are decided and appended together: while one chunk is being
 # appended the next is decided, so that neither this process nor the database waits for the other.
-BATCH_RECORDS_MAX = 2_000
+BATCH_RECORDS_MAX = 6_000
 CHUNK_RECORDS = 500
 # Orders whose state is kept between batches; the version check of the append makes a stale one harmless.
 STATES_KEPT = 4_000
@@ -48,6 +48,14 @@ PREPARATIONS_MAX = 5
 # Parked records that nothing but their own fault holds back; beyond it consumption stops on purpose (P5).
 PARKED_MAX = 1_000
 COUNT_EVERY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A decoded chunk (what could not be decoded stands with its fault), and what is loaded for it."""
+
+    incoming: Sequence[Incoming | tuple[Record, Malformed | Skipped]]
+    loading: asyncio.Task[Batch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +114,38 @@ class FactsHandler:
     async def handle(self, records: Sequence[Record], stored: Mapping[int, int]) -> Outcomes:
         """Append chunk by chunk, in order; each is decided while the one before it is being appended.
 
-        What was decided on a chunk whose append fails is thrown away and decided anew.
+        What the next one needs is loaded meanwhile. What was decided on a chunk whose append fails is thrown
+        away and decided anew.
         """
         reached, total = dict(stored), Outcomes()
         in_flight: _InFlight | None = None
+        ahead: _Reading | None = None
+        chunks = [records[at : at + CHUNK_RECORDS] for at in range(0, len(records), CHUNK_RECORDS)]
         try:
-            for begin in range(0, len(records), CHUNK_RECORDS):
-                chunk = records[begin : begin + CHUNK_RECORDS]
-                batch: Batch | None = await self.prepare(chunk)
+            for number, chunk in enumerate(chunks, 1):
+                reading = ahead or self._read(chunk)
+                ahead = self._read(chunks[number]) if number < len(chunks) else None
+                # A task begins when this one waits: without this the database would idle while we decide.
+                await asyncio.sleep(0)
+                batch: Batch | None = await self._decide(reading)
                 if in_flight is not None:
                     settling, in_flight = in_flight, None
                     if not await self._settle(settling, reached, total):
                         batch = None
-                if batch is None or batch.must_be_durable_first or len(records) <= CHUNK_RECORDS:
+                if batch is None or batch.must_be_durable_first or len(chunks) == 1:
+                    if ahead is not None:
+                        await _drop(ahead)
+                        ahead = None
                     await self._handle_chunk(chunk, reached, total, batch)
                 else:
                     in_flight = self._start(chunk, batch, reached)
+                    await asyncio.sleep(0)
             if in_flight is not None:
                 settling, in_flight = in_flight, None
                 await self._settle(settling, reached, total)
         finally:
+            if ahead is not None:
+                await _drop(ahead)
             if in_flight is not None:
                 # What decides further has failed; whether this one is durable is seen when it is asked again.
                 await asyncio.wait({in_flight.task})
@@ -209,27 +229,43 @@ class FactsHandler:
 
     async def prepare(self, records: Sequence[Record]) -> Batch:
         """Judge the records in order without any effect."""
-        incoming: list[Incoming | Record] = []
-        faults: dict[int, Exception] = {}
+        return await self._decide(self._read(records))
+
+    def _read(self, records: Sequence[Record]) -> _Reading:
+        """Decode the records and begin to load what judging them needs."""
+        incoming: list[Incoming | tuple[Record, Malformed | Skipped]] = []
         for record in records:
             try:
                 incoming.append(read_fact(record))
             except (Malformed, Skipped) as fault:
-                faults[len(incoming)] = fault
-                incoming.append(record)
+                incoming.append((record, fault))
         facts = [each for each in incoming if isinstance(each, Incoming)]
-        batch = await self._load(records[0].source, facts, {record.key for record in records})
-        for index, each in enumerate(incoming):
-            record = each.record if isinstance(each, Incoming) else each
-            known = faults.get(index)
-            if isinstance(known, Skipped):
+        loading = self._load(records[0].source, facts, {record.key for record in records})
+        return _Reading(incoming, asyncio.create_task(loading))
+
+    async def _decide(self, reading: _Reading) -> Batch:
+        batch = await reading.loading
+        known = self._states
+        for each in reading.incoming:
+            if isinstance(each, Incoming):
+                # What was decided since the loading began is newer; a stale one is found out at the append.
+                newer, loaded = known.get(each.order_id), batch.states.get(each.order_id)
+                if newer is not None and (loaded is None or loaded[0] < newer[0]):
+                    batch.states[each.order_id] = newer
+        for each in reading.incoming:
+            if isinstance(each, Incoming):
+                if each.record.key in batch.parked_keys:
+                    park_behind(batch, each.record)
+                else:
+                    judge_incoming(batch, each)
+                continue
+            record, fault = each
+            if isinstance(fault, Skipped):
                 batch.outcomes.count("skipped")
             elif record.key in batch.parked_keys:
                 park_behind(batch, record)
-            elif known is not None:
-                park(batch, record, known)
-            elif isinstance(each, Incoming):
-                judge_incoming(batch, each)
+            else:
+                park(batch, record, fault)
         keep_waiting(batch)
         return batch
 
@@ -301,6 +337,15 @@ class FactsHandler:
         for (fact_type, disposition), count in batch.dispositions.items():
             FACTS.labels(fact_type, disposition).inc(count)
         WAITING_ADDED.inc(len(batch.request.waiting))
+
+
+async def _drop(reading: _Reading) -> None:
+    """End what is being loaded: it may lack what the chunk before it writes."""
+    reading.loading.cancel()
+    await asyncio.wait({reading.loading})
+    if not reading.loading.cancelled():
+        # Whatever it failed with, it is asked again.
+        reading.loading.exception()
 
 
 def _positions(records: Sequence[Record], stored: Mapping[int, int]) -> list[Position]:

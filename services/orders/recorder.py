@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
@@ -35,6 +35,7 @@ EVENTS_CHANNEL = "orders_events"
 # Array type oids of PostgreSQL's catalogue (pg_type.dat), and those of their elements.
 _UUID, _TEXT, _INT8, _INT4, _BYTEA = (2951, 2950), (1009, 25), (1016, 20), (1007, 23), (1001, 17)
 _JSON = (199, 114)
+_FIXED = {_UUID, _INT8, _INT4}
 
 APPEND_SQL = (
     "SELECT outcome, first_position, concerned FROM orders.append("
@@ -52,15 +53,17 @@ class BinaryArray:
         if not items:
             self.packed = struct.pack("!iii", 0, 0, element)
             return
-        parts = [struct.pack("!iiiii", 1, int(None in items), element, len(items), 1)]
+        nulls = None in items
+        head = struct.pack("!iiiii", 1, int(nulls), element, len(items), 1)
         pack = _LENGTH.pack
-        for item in items:
-            if item is None:
-                parts.append(_NULL)
-            else:
-                parts.append(pack(len(item)))
-                parts.append(item)
-        self.packed = b"".join(parts)
+        if types in _FIXED and not nulls:
+            # All have one length, so that one join writes it before each.
+            length = pack(len(items[0] or b""))
+            self.packed = head + length + length.join(cast("Sequence[bytes]", items))
+        else:
+            self.packed = head + b"".join(
+                [_NULL if item is None else pack(len(item)) + item for item in items]
+            )
 
 
 _LENGTH = struct.Struct("!i")
