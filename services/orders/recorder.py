@@ -168,6 +168,21 @@ class RecordRow(msgspec.Struct, frozen=True):
         return row
 
 
+class OutboxRow(msgspec.Struct, frozen=True):
+    """A record to publish that the append itself writes, so that it goes out exactly when its cause stands.
+
+    `value` is a JSON object. With `stream_id` and `version` it gets the member `position`: that of the event,
+    which nobody knows before the append. `headers` is framed by libs.runtime.records.
+    """
+
+    topic: str
+    key: str
+    headers: bytes
+    value: str
+    stream_id: UUID | None = None
+    version: int = 0
+
+
 @dataclass(slots=True)
 class AppendRequest:
     """What one append writes together.
@@ -186,6 +201,7 @@ class AppendRequest:
     parked: list[RecordRow] = field(default_factory=list)
     timers: list[dict[str, Any]] = field(default_factory=list)
     read_requests: list[dict[str, Any]] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
     remove_waiting: list[int] = field(default_factory=list)
     remove_parked: list[int] = field(default_factory=list)
     remove_timers: list[int] = field(default_factory=list)
@@ -219,13 +235,14 @@ class AppendRequest:
         )
 
     def _rows_to_add(self) -> str | None:
-        if not (self.waiting or self.parked or self.timers or self.read_requests):
+        if not (self.waiting or self.parked or self.timers or self.read_requests or self.outbox):
             return None
         rows = {
             "waiting": [row.as_json() for row in self.waiting],
             "parked": [row.as_json() for row in self.parked],
             "timers": self.timers,
             "read_requests": self.read_requests,
+            "outbox": self.outbox,
         }
         return msgspec.json.encode(rows).decode()
 
