@@ -6,27 +6,7 @@ from services.orders.order import money
 from services.orders.order.events import CaseStep, Disposition
 from services.orders.order.model import Billing, Coverage, Fulfilment, Order, Part, Status, Transaction
 from services.orders.order.parts import active, aggregate, in_shipping, merged, package_of, picked_up, speaker
-
-_FULFILMENT = {
-    Fulfilment.READY: "READY_TO_SHIP",
-    Fulfilment.BOOKED: "AWAITING_PICKUP",
-    Fulfilment.IN_TRANSIT: "IN_TRANSIT",
-    Fulfilment.PROBLEM: "DELIVERY_PROBLEM",
-    Fulfilment.DELIVERED: "DELIVERED",
-    Fulfilment.LOST_OR_DAMAGED: "LOST_OR_DAMAGED",
-    Fulfilment.RETURNING: "RETURNING",
-    Fulfilment.RETURNED: "RETURNED",
-}
-_BILLING = {
-    Billing.PENDING: "BILL_PENDING",
-    Billing.ISSUED: "BILL_ISSUED",
-    Billing.PAID: "BILL_PAID",
-}
-_TRANSACTION = {
-    Transaction.AWAITING: "AWAITING_PAYMENT",
-    Transaction.PROCESSING: "PAYMENT_IN_PROCESS",
-    Transaction.SUCCEEDED: "PAYMENT_SUCCEEDED",
-}
+from services.orders.order.statuses import BILLING_HEADLINES, FULFILMENT_HEADLINES, TRANSACTION_HEADLINES
 
 
 def headline(order: Order) -> str:
@@ -43,14 +23,14 @@ def _deciding(order: Order) -> tuple[str, str, list[int], Part | None]:
     part = speaker(order)
     if part is not None and part.value is not Fulfilment.NOT_STARTED:
         events = sorted({each.since for each in active(order) if each.value is part.value})
-        return _FULFILMENT[part.value], "fulfilment", events, part
+        return FULFILMENT_HEADLINES[part.value], "fulfilment", events, part
     if order.billing is not Billing.NONE:
-        return _BILLING[order.billing], "billing", [], None
+        return BILLING_HEADLINES[order.billing], "billing", [], None
     covered = money.coverage(order)
     if covered is not Coverage.UNPAID:
         return covered.value, "coverage", [order.coverage_since or 1], None
     if order.transaction is not Transaction.NONE:
-        return _TRANSACTION[order.transaction], "transaction", [order.transaction_since], None
+        return TRANSACTION_HEADLINES[order.transaction], "transaction", [order.transaction_since], None
     return order.status.value, "order", [order.status_since], None
 
 
