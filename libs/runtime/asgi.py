@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from libs.runtime.auth import Principals, bearer_token
 from libs.runtime.clock import uuid7
 from libs.runtime.health import Health
+from libs.runtime.http_tracing import ServerRequest, http_server
 from libs.runtime.metrics import HTTP_REQUESTS
 from libs.runtime.problems import CODES, Problem, problem_of
 
@@ -164,6 +165,18 @@ class _Outermost:
             # Nothing here speaks WebSocket.
             await send({"type": "websocket.close", "code": 1000})
             return
+        if scope["path"] in OPEN_PATHS:
+            # Asked every few seconds by machines, and no part of anything: without a trace.
+            await self._answer(scope, receive, send, None)
+            return
+        with http_server(scope, believe_caller=True) as request:
+            try:
+                await self._answer(scope, receive, send, request)
+            finally:
+                if "route" in scope:
+                    request.route = _route_of(scope)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, traced: ServerRequest | None) -> None:
         request_id = _id_from(scope, b"x-request-id") or str(uuid7())
         correlation_id = _id_from(scope, b"x-correlation-id") or request_id
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
@@ -177,6 +190,8 @@ class _Outermost:
             if message["type"] == "http.response.start":
                 started = True
                 self._counters[message["status"] // 100].inc()
+                if traced is not None:
+                    traced.status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *extra]
             await send(message)
 

@@ -11,7 +11,9 @@ from starlette.types import ASGIApp
 from libs.runtime import outbox
 from libs.runtime.asgi import Status, make_api
 from libs.runtime.auth import ApiKeys
+from libs.runtime.jwe import Envelopes
 from libs.runtime.kafka import KafkaSettings
+from libs.runtime.keys import KeyEncryptionKeys
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
 from libs.runtime.relay import add_relay
 from libs.runtime.sealing import Sealer
@@ -61,6 +63,7 @@ class Parts:
         self.kafka = kafka
         self.role = role
         self.seal = Sealer(settings.inbox_keys())
+        self.envelopes = Envelopes(KeyEncryptionKeys(settings.key_encryption_keys))
         self.pool = self._pool(f"channels {role}", 8)
         self.outbox = outbox.OutboxSource(self.pool, SCHEMA)
         self.store = Store(self.pool, self.seal, hears=self._hears)
@@ -125,14 +128,16 @@ class Parts:
             self.outbox_bell.ring()
             self.reads_bell.ring()
 
-        inbox = Inbox(self.store, self.shops, self.inbox_bell, on_batch=on_batch)
+        inbox = Inbox(
+            self.store, self.shops, self.inbox_bell, seal_buyer=self.envelopes.seal, on_batch=on_batch
+        )
         self.process.resource("inbox bell", self.inbox_bell.listening)
         self.process.task("inbox", inbox.run)
         self.process.health.ready("inbox", lambda: inbox.last_fault or None)
 
     def _add_reader(self, clients: Mapping[str, MarketClient]) -> None:
         reader = Reader(
-            self.store, self.shops, self.reads, clients, self.reads_bell, on_published=self.outbox_bell.ring
+            self.store, self.shops, self.reads, clients, self.reads_bell, seal_buyer=self.envelopes.seal, on_published=self.outbox_bell.ring
         )
         self.process.resource("reads bell", self.reads_bell.listening)
         self.process.task("reader", reader.run)
@@ -147,7 +152,13 @@ class Parts:
 
     def _add_relay(self) -> None:
         add_relay(
-            self.process, "outbox", self.outbox, self.outbox_bell, dsn=self.settings.dsn, kafka=self.kafka
+            self.process,
+            "outbox",
+            self.outbox,
+            self.outbox_bell,
+            dsn=self.settings.dsn,
+            kafka=self.kafka,
+            stage="published",
         )
 
     def _clients(self) -> dict[str, MarketClient]:

@@ -91,7 +91,15 @@ def _add_projector(process: Process, pool: AsyncPool, settings: OrdersSettings) 
 
 def _add_relays(process: Process, pool: AsyncPool, settings: OrdersSettings, kafka: KafkaSettings) -> None:
     events_bell = Bell(settings.dsn, EVENTS_CHANNEL)
-    add_relay(process, "events", StoreSource(pool), events_bell, dsn=settings.dsn, kafka=kafka)
+    add_relay(
+        process,
+        "events",
+        StoreSource(pool),
+        events_bell,
+        dsn=settings.dsn,
+        kafka=kafka,
+        stage="published",
+    )
     mirror_bell = Bell(settings.dsn, channel_of(SERVICE), fallback_seconds=2.0)
     add_relay(process, MIRROR_NAME, MirrorSource(pool, SERVICE), mirror_bell, dsn=settings.dsn, kafka=kafka)
 

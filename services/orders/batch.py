@@ -7,12 +7,23 @@ from uuid import UUID
 
 import msgspec
 import structlog
+from opentelemetry.trace import Span, SpanContext
 
 from libs.events.envelope import FACT_BYTES_MAX
+from libs.events.topics import ORDERS_ORDERS
 from libs.runtime.consumption import Outcomes, reason_of
 from libs.runtime.errors import Malformed
 from libs.runtime.parking import fingerprint
 from libs.runtime.records import Record, frame_headers, unframe_headers
+from libs.runtime.tracing import (
+    checked_traceparent,
+    context_of,
+    create,
+    current_batch,
+    is_on,
+    is_sampled,
+    traceparent_of,
+)
 from services.orders.order.channel_facts import Fact, FactInvalid, NotPlacedYet, judge
 from services.orders.order.state import Order
 from services.orders.recorder import AppendRequest, NewEvent, RecordRow
@@ -112,7 +123,7 @@ def read_fact(record: Record) -> Incoming:
         msgspec.structs.replace(fact, id=ce_id),
         _header(headers, "ce_correlationid", ce_id),
         ce_id,
-        _header(headers, "traceparent", "") or None,
+        checked_traceparent(headers.get("traceparent")),
     )
 
 
@@ -142,6 +153,9 @@ class Batch:
         # Facts of orders not placed yet, by key: rows of earlier batches (with their id) and new ones.
         self.waiting: dict[str, list[tuple[int | None, Incoming]]] = {}
         self.dispositions: Counter[tuple[str, str]] = Counter()
+        # Of the facts whose traces are recorded: in whose spans the events are created, and the events'.
+        self.traces: list[SpanContext] = []
+        self.created: list[Span] = []
 
     @property
     def must_be_durable_first(self) -> bool:
@@ -196,8 +210,14 @@ def _judge(batch: Batch, incoming: Incoming) -> bool:
     number = order_number(fact.channel, order_id) if order is None else order.number
     judgement = judge(order, fact, number=number)
     events = []
+    created: list[Span] = []
+    trace = _recorded_trace(incoming)
     for after, event in enumerate(judgement.events, version + 1):
         name, state = encode(event)
+        traceparent = incoming.traceparent
+        if trace is not None:
+            created.append(_creation(trace, incoming, name, after))
+            traceparent = traceparent_of(created[-1])
         events.append(
             NewEvent(
                 order_id,
@@ -206,15 +226,39 @@ def _judge(batch: Batch, incoming: Incoming) -> bool:
                 state,
                 incoming.correlation_id,
                 incoming.causation_id,
-                incoming.traceparent,
+                traceparent,
             )
         )
     batch.request.streams.setdefault(order_id, version)
     batch.request.events += events
+    if trace is not None:
+        batch.traces.append(trace)
+        batch.created += created
     if judgement.order is not None:
         batch.states[order_id] = (version + len(events), judgement.order)
     batch.dispositions[fact.type, judgement.disposition.value] += 1
     return bool(events)
+
+
+def _recorded_trace(incoming: Incoming) -> SpanContext | None:
+    """What the events of a fact are created in, if its trace is recorded.
+
+    That is the span of its record, or for one that has waited or was parked what created the fact.
+    """
+    if not is_on() or not is_sampled(incoming.traceparent):
+        return None
+    span = current_batch().span((incoming.record.partition, incoming.record.offset))
+    return context_of(incoming.traceparent) if span is None else span.get_span_context()
+
+
+def _creation(trace: SpanContext, incoming: Incoming, name: str, sequence: int) -> Span:
+    attributes: dict[str, str | int] = {
+        "event.type": name,
+        "order.id": str(incoming.order_id),
+        "order.sequence": sequence,
+        "order.channel": incoming.fact.channel,
+    }
+    return create(trace, ORDERS_ORDERS.name, attributes)
 
 
 def _judge_waiting(batch: Batch, key: str) -> None:

@@ -18,6 +18,7 @@ from libs.runtime.errors import Fenced, Malformed, Transient
 from libs.runtime.metrics import PARKED
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record
+from libs.runtime.tracing import store_for_each
 from services.orders.batch import (
     Batch,
     Incoming,
@@ -307,8 +308,9 @@ class FactsHandler:
 
     async def _append(self, batch: Batch) -> bool:
         """Append the batch; False when it must be prepared anew. Raises Fenced and Transient."""
-        async with transient_faults(), self._pool.connection() as connection:
-            appended = await append(connection, batch.request)
+        with store_for_each("EXECUTE", "orders.append", batch.traces):
+            async with transient_faults(), self._pool.connection() as connection:
+                appended = await append(connection, batch.request)
         if appended.outcome == "OK":
             return True
         self._states.clear()
@@ -329,7 +331,9 @@ class FactsHandler:
         self._states |= batch.states
 
     def _remember(self, batch: Batch) -> None:
-        """Count what the batch brought; only called once its append is durable."""
+        """Count what the batch brought, and end the spans of it; only called once its append is durable."""
+        for span in batch.created:
+            span.end()
         for row in batch.request.parked:
             PARKED.labels("orders", row.reason).inc()
             self._faults_parked += row.reason != "BEHIND"
