@@ -1,4 +1,4 @@
-"""The door of orders: `python -m services.orders [serve|api|consumer|relay|projector|migrate|redrive]`."""
+"""The door of orders: `python -m services.orders [serve|api|consumer|relay|projector|migrate|redrive|machine]`."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ ROLES = ("serve", "api", "consumer", "relay", "projector")
 
 def main(argv: list[str]) -> int:
     """Run a role until it is stopped, or a command to its end; the exit code."""
-    return enter(argv, "orders", __doc__, _service, roles=ROLES, commands={"redrive": _redrive})
+    return enter(argv, "orders", __doc__, _service, roles=ROLES, commands={"redrive": _redrive, "machine": _machine})
 
 
 def _service() -> "Service[OrdersSettings]":
@@ -27,6 +27,12 @@ def _redrive(argv: list[str]) -> int:
     from services.orders.redriving import redrive_orders
 
     return redrive_orders(argv)
+
+
+def _machine(argv: list[str]) -> int:
+    from services.orders.machine_command import main as machine
+
+    return machine(argv)
 
 
 if __name__ == "__main__":

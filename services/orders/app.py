@@ -20,6 +20,7 @@ from libs.runtime.serving import Process
 from services.orders.api import routes
 from services.orders.consumer import BATCH_RECORDS_MAX, FactsHandler, stored_positions
 from services.orders.housekeeping import WaitingSweeper
+from services.orders.machine_api import machine_routes
 from services.orders.projector import Projector
 from services.orders.recorder import EVENTS_CHANNEL
 from services.orders.relay import StoreSource, unpublished
@@ -113,4 +114,5 @@ def _api(process: Process, pool: AsyncPool, settings: OrdersSettings, lag: Topic
 
     app = make_api(SERVICE, ApiKeys(settings.api_keys), health=process.health, status=status)
     app.include_router(routes(OrderViews(pool)))
+    app.include_router(machine_routes())
     return app

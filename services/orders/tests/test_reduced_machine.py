@@ -123,7 +123,7 @@ def test_16_2_the_pairs_are_those_that_the_rules_count() -> None:
 def matrix(text: str) -> dict[tuple[str, str], str]:
     head, *rows = text.strip("\n").splitlines()
     commands = head.split()
-    cells = {}
+    cells: dict[tuple[str, str], str] = {}
     for row in rows:
         title, marks = row[:20].strip(), row[20:].split()
         assert len(marks) == len(commands)
