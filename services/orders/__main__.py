@@ -1,4 +1,4 @@
-"""The door of orders: `python -m services.orders [serve|api|consumer|relay|projector|migrate|redrive|machine]`."""
+"""The door of orders: `python -m services.orders <role or command>`; migrate, redrive, rebuild, machine."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -13,7 +13,8 @@ ROLES = ("serve", "api", "consumer", "relay", "projector")
 
 def main(argv: list[str]) -> int:
     """Run a role until it is stopped, or a command to its end; the exit code."""
-    return enter(argv, "orders", __doc__, _service, roles=ROLES, commands={"redrive": _redrive, "machine": _machine})
+    commands = {"redrive": _redrive, "rebuild": _rebuild, "machine": _machine}
+    return enter(argv, "orders", __doc__, _service, roles=ROLES, commands=commands)
 
 
 def _service() -> "Service[OrdersSettings]":
@@ -27,6 +28,12 @@ def _redrive(argv: list[str]) -> int:
     from services.orders.redriving import redrive_orders
 
     return redrive_orders(argv)
+
+
+def _rebuild(argv: list[str]) -> int:
+    from services.orders.rebuild import rebuild_orders
+
+    return rebuild_orders(argv)
 
 
 def _machine(argv: list[str]) -> int:
