@@ -4,8 +4,6 @@ Storage warning: these shapes lie in topics and archives under `jejak.orders.<na
 a default, never renamed or removed. No field holds data of a buyer (PD-4). When it happened is the `ce_time`.
 """
 
-from typing import assert_never
-
 from msgspec import Struct
 
 from services.orders.order import events as e
@@ -266,9 +264,10 @@ PUBLIC_TYPES: dict[str, type[PublicData]] = {
 
 def to_public(stored_name: str, event: e.Event) -> tuple[str, PublicData]:
     """The public name and data of a stored event; the name is without service and major version."""
-    if isinstance(event, e.ExpectedFeesFrozen):
+    name = stored_name.partition(".")[0]
+    if name not in PUBLIC_TYPES:
         return "OrderAdvanced", OrderAdvanced()
-    return stored_name.partition(".")[0], _data(event)
+    return name, _data(event)
 
 
 def _parts(parts: tuple[e.MovedPart, ...]) -> tuple[GoodsPart, ...]:
@@ -325,20 +324,7 @@ def _data(event: e.Event) -> PublicData:
             return _other(event, implied=implied, actor=actor)
 
 
-Other = (
-    e.OrderDetailsCompleted
-    | e.AwbIssued
-    | e.CancellationRequested
-    | e.CancellationRequestClosed
-    | e.ReturnCaseOpened
-    | e.ReturnCaseAdvanced
-    | e.ReturnCaseClosed
-    | e.ExpectedFeesFrozen
-    | e.FactRecorded
-)
-
-
-def _other(event: Other, *, implied: bool, actor: str) -> PublicData:
+def _other(event: e.Event, *, implied: bool, actor: str) -> PublicData:
     match event:
         case e.OrderDetailsCompleted():
             return _details(event, implied=implied, actor=actor)
@@ -374,10 +360,8 @@ def _other(event: Other, *, implied: bool, actor: str) -> PublicData:
             )
         case e.FactRecorded():
             return _recorded(event, implied=implied, actor=actor)
-        case e.ExpectedFeesFrozen():
-            return OrderAdvanced()
         case _:
-            assert_never(event)
+            return OrderAdvanced()
 
 
 def _placed(event: e.OrderPlaced) -> OrderPlaced:

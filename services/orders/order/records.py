@@ -15,6 +15,7 @@ from services.orders.order.chains import (
     chain_rank,
 )
 from services.orders.order.model import (
+    CodTold,
     Doubt,
     Mark,
     Order,
@@ -58,6 +59,7 @@ def completed_details(order: Order, event: e.OrderDetailsCompleted) -> Order:
         courier=event.courier or order.courier,
         service=event.service or order.service,
         warehouse=event.warehouse or order.warehouse,
+        buyers=order.buyers if event.buyer is None else (*order.buyers, event.buyer),
     )
 
 
@@ -112,6 +114,9 @@ def recorded(order: Order, event: e.FactRecorded, number: int) -> Order:
             event=number,
         )
         order = replace(order, doubts=(*order.doubts, doubt))
+    if name == "CodCollected" and event.package:
+        others = tuple(each for each in order.cod_told if each.package != event.package)
+        return replace(order, cod_told=(*others, CodTold(package=event.package, amount=event.amount)))
     if name == "RefundPaid" and event.disposition is e.Disposition.NOTE and fact is not None:
         key = fact_key(fact, event.at)
         if event.amount == 0:

@@ -18,7 +18,15 @@ def requested(
         mark = advanced(mark, event.at, read_at, REQUEST_RANK[type(event).__name__])
     if isinstance(event, e.CancellationRequestClosed):
         return replace(order, request=None, request_mark=mark)
-    request = Request(lines=event.lines, at=event.at, by=event.by, deadline=event.deadline, event=number)
+    request = Request(
+        lines=event.lines,
+        at=event.at,
+        by=event.by,
+        deadline=event.deadline,
+        event=number,
+        reason=event.reason,
+        parts=event.parts,
+    )
     return replace(order, request=request, request_mark=mark)
 
 
@@ -51,6 +59,7 @@ def cased(
             step=step,
             mark=advanced(None, event.at, read_at),
             event=number,
+            reason=event.reason if isinstance(event, e.ReturnCaseOpened) else "",
         )
         return replace(order, cases=(*order.cases, case))
     case = replace(
@@ -58,5 +67,6 @@ def cased(
         step=step,
         lines=tuple(dict.fromkeys((*known.lines, *event.lines))),
         mark=advanced(known.mark, event.at, read_at),
+        outcome=event.outcome if isinstance(event, e.ReturnCaseClosed) else known.outcome,
     )
     return replace(order, cases=tuple(case if each.id == event.case else each for each in order.cases))
