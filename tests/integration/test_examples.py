@@ -50,7 +50,9 @@ def running(system: System, command: list[str], folder: Path) -> Iterator[Path]:
         process = _start(command, told, stdout, stderr)
         try:
             wait_until(lambda: process.poll() is not None or bool(printed(out)), 90, "its first event")
+            assert process.poll() is None, errors.read_text()[-2000:]
             yield out
+            assert process.poll() is None, errors.read_text()[-2000:]
             process.send_signal(signal.SIGTERM)
             code = process.wait(END_SECONDS)
         finally:
