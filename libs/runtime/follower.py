@@ -5,7 +5,7 @@ The service gives its names, its settings, its handler and its routes. What an e
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from libs.runtime.auth import ApiKeys
 from libs.runtime.consumption import BatchConsumer
 from libs.runtime.kafka import KafkaSettings, make_broker
 from libs.runtime.lag import TopicLag
+from libs.runtime.openapi import Answers, describe
 from libs.runtime.outbox import unpublished
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate, transient_faults
 from libs.runtime.redrive import redrive_command
@@ -44,6 +45,7 @@ class Follower:
     settings: type[FollowerSettings]
     make_handler: MakeHandler
     make_routes: Callable[[AsyncPool], APIRouter]
+    answers: Answers = field(default_factory=dict)
 
     def migrate(self, dsn: str) -> list[str]:
         """Bring the schema to this version; the names of the migrations applied."""
@@ -88,6 +90,7 @@ class Follower:
 
         app = make_api(self.service, ApiKeys(settings.api_keys), health=process.health, status=status)
         app.include_router(self.make_routes(pool))
+        describe(app, self.answers)
         return app
 
     @asynccontextmanager

@@ -13,11 +13,13 @@ from libs.runtime.asgi import Status, make_api
 from libs.runtime.auth import ApiKeys
 from libs.runtime.jwe import Envelopes
 from libs.runtime.kafka import KafkaSettings
+from libs.runtime.openapi import describe
 from libs.runtime.keys import KeyEncryptionKeys
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
 from libs.runtime.relay import add_relay
 from libs.runtime.sealing import Sealer
 from libs.runtime.serving import Process
+from services.channels.answer_shapes import ANSWERS
 from services.channels.api import routes
 from services.channels.clients import Caller, MarketClient
 from services.channels.group_commit import GroupCommit
@@ -201,4 +203,5 @@ class Parts:
 
         app = make_api(SERVICE, ApiKeys(self.settings.api_keys), health=self.process.health, status=status)
         app.include_router(routes(self.shops, self.store))
+        describe(app, ANSWERS)
         return app

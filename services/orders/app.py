@@ -13,10 +13,12 @@ from libs.runtime.auth import ApiKeys
 from libs.runtime.consumption import BatchConsumer
 from libs.runtime.kafka import KafkaSettings, make_broker
 from libs.runtime.lag import TopicLag
+from libs.runtime.openapi import describe
 from libs.runtime.parking import MIRROR_NAME, MirrorSource, channel_of
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
 from libs.runtime.relay import add_relay
 from libs.runtime.serving import Process
+from services.orders.answer_shapes import ANSWERS
 from services.orders.api import routes
 from services.orders.consumer import BATCH_RECORDS_MAX, FactsHandler, stored_positions
 from services.orders.housekeeping import WaitingSweeper
@@ -115,4 +117,5 @@ def _api(process: Process, pool: AsyncPool, settings: OrdersSettings, lag: Topic
     app = make_api(SERVICE, ApiKeys(settings.api_keys), health=process.health, status=status)
     app.include_router(routes(OrderViews(pool)))
     app.include_router(machine_routes())
+    describe(app, ANSWERS)
     return app
