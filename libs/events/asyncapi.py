@@ -8,11 +8,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from libs.events.actions import ACTIONS
 from libs.events.channels import FACTS
 from libs.events.envelope import CONTENT_TYPE, SCHEMA_BASE, SPEC_VERSION
 from libs.events.json_schema import Schema, schema_of
 from libs.events.orders import EVENTS
-from libs.events.topics import CHANNELS_ORDERS, ORDERS_ORDERS, Topic
+from libs.events.topics import CHANNELS_ORDERS, ORDERS_ACTIONS, ORDERS_ORDERS, Topic
 from libs.events.wire import PublicEvent
 
 Document = dict[str, Any]
@@ -27,6 +28,7 @@ DEAD_LETTERS: Final = ".dlq"
 MESSAGES: Final[Mapping[str, Sequence[type[PublicEvent]]]] = {
     CHANNELS_ORDERS.name: tuple(FACTS.values()),
     ORDERS_ORDERS.name: tuple(EVENTS.values()),
+    ORDERS_ACTIONS.name: tuple(ACTIONS.values()),
 }
 
 _ID: Final = "01890b5e-8c1f-5a10-9d6b-3f2a1c4e5b60"

@@ -6,7 +6,7 @@ Made-up orders, no personal data. Those of orders tell the life of one order, in
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from libs.events import orders
+from libs.events import actions, orders
 from libs.events.example_facts import FACT_EXAMPLES
 from libs.events.orders import GoodsPart, Line, LineDetails
 from libs.events.wire import PublicEvent
@@ -150,7 +150,18 @@ _ENDINGS: Final[tuple[PublicEvent, ...]] = (
     ),
 )
 
+_ACTIONS: Final[tuple[PublicEvent, ...]] = (
+    actions.OrderReadRequested(
+        action="read_order",
+        connection="0195d3a0-6f00-7c11-9a3e-5b2d8e4f1b02",
+        order="712345678901001",
+        reason="CONFLICT",
+        requested_at=datetime(2026, 3, 5, 7, 59, 27, tzinfo=UTC),
+    ),
+)
+
 EXAMPLES: Final[dict[str, PublicEvent]] = {
-    example.ce_type(): example for example in (*FACT_EXAMPLES, *_PLACED, *_MONEY, *_GOODS, *_ENDINGS)
+    example.ce_type(): example
+    for example in (*FACT_EXAMPLES, *_PLACED, *_MONEY, *_GOODS, *_ENDINGS, *_ACTIONS)
 }
 """By `ce_type`."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from libs.events import compatibility
+from libs.events.actions import ACTIONS
 from libs.events.asyncapi import document
 from libs.events.channels import FACTS
 from libs.events.examples import EXAMPLES
@@ -40,7 +41,9 @@ def generated() -> dict[Path, str]:
     """Every file that is made anew each time, and its content."""
     files = {SCHEMAS / f"{ce_type}.json": as_text(schema_of(event)) for ce_type, event in CURRENT.items()}
     files[ASYNCAPI] = as_text(document(TOPICS, EXAMPLES))
-    files[Path("docs/events.md")] = events_page(list(FACTS.values()), list(EVENTS.values()), EXAMPLES)
+    files[Path("docs/events.md")] = events_page(
+        list(FACTS.values()), list(EVENTS.values()), list(ACTIONS.values()), EXAMPLES
+    )
     files[Path("docs/topics.md")] = topics_page(TOPICS)
     return files
 

@@ -14,6 +14,7 @@ _MADE: Final = "<!-- Made by `python -m libs.events.generate`; change the code i
 def events_page(
     facts: Sequence[type[PublicEvent]],
     events: Sequence[type[PublicEvent]],
+    actions: Sequence[type[PublicEvent]],
     examples: Mapping[str, PublicEvent],
 ) -> str:
     """The event reference: of every event its type, meaning, fields and an example."""
@@ -47,6 +48,14 @@ def events_page(
     ]
     for event in events:
         lines += _section(event, rows(event), examples[event.ce_type()])
+    lines += [
+        "",
+        "## `orders.actions.v1`: what a marketplace is to do",
+        "",
+        "Key and `ce_subject` are the order's id. What becomes of a reading comes as facts.",
+    ]
+    for action in actions:
+        lines += _section(action, rows(action), examples[action.ce_type()])
     return "\n".join(lines) + "\n"
 
 

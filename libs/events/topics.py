@@ -70,6 +70,15 @@ ORDERS_ANSWERS: Final = Topic(
     about="What became of each record of orders.commands.v1, a refusal included.",
 )
 
+ORDERS_ACTIONS: Final = Topic(
+    name="orders.actions.v1",
+    owner="orders",
+    writers=("orders",),
+    key="order id",
+    about="What orders asks a marketplace to do; for now, to read an order at once.",
+    consumers=("channels",),
+)
+
 
 def dead_letter_mirror(topic: Topic, group: str) -> Topic:
     """The topic that mirrors what a group has parked of another topic; same keys, same partitions."""
@@ -88,9 +97,10 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ORDERS_ORDERS,
     ORDERS_COMMANDS,
     ORDERS_ANSWERS,
+    ORDERS_ACTIONS,
     *(
         dead_letter_mirror(topic, group)
-        for topic in (CHANNELS_ORDERS, ORDERS_ORDERS, ORDERS_COMMANDS)
+        for topic in (CHANNELS_ORDERS, ORDERS_ORDERS, ORDERS_COMMANDS, ORDERS_ACTIONS)
         for group in topic.consumers
     ),
 )

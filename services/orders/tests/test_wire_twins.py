@@ -71,7 +71,7 @@ def test_the_twin_of_facts_knows_every_field() -> None:
     )
 
 
-@pytest.mark.parametrize("ce_type", current("orders"))
+@pytest.mark.parametrize("ce_type", [each for each in current("orders") if event_name(each) in EVENTS])
 def test_a_public_event_reads_and_writes_the_same_in_both_ways(ce_type: str) -> None:
     body = golden(ce_type)
     twin = msgspec.json.decode(body, type=PUBLIC_TYPES[event_name(ce_type)])
