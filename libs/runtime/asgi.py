@@ -1,7 +1,7 @@
 """The FastAPI shell of every service: who is let in, how much is read, how errors are told, health, metrics.
 
-Every path needs a bearer token but /health/*, /metrics and the webhooks given at construction: the door is
-before routing, so that a route cannot be opened by forgetting something.
+Every path needs a bearer token but /health/*, /metrics, /.well-known/jwks.json and the webhooks given at
+construction: the door is before routing, so that a route cannot be opened by forgetting something.
 """
 
 import asyncio
@@ -34,7 +34,8 @@ log = structlog.get_logger(__name__)
 
 BODY_BYTES_MAX = 1_048_576
 BODY_SECONDS_MAX = 30.0
-OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+# The keys that tokens are verified by are public; only orders answers there.
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/.well-known/jwks.json"})
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 
 IdempotencyKey = Annotated[

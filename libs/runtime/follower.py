@@ -13,7 +13,6 @@ from fastapi import APIRouter, FastAPI
 
 from libs.runtime import parking
 from libs.runtime.asgi import Status, make_api
-from libs.runtime.auth import ApiKeys
 from libs.runtime.consumption import BatchConsumer
 from libs.runtime.kafka import KafkaSettings, make_broker
 from libs.runtime.lag import TopicLag
@@ -24,6 +23,7 @@ from libs.runtime.redrive import redrive_command
 from libs.runtime.relay import add_relay
 from libs.runtime.serving import Process
 from libs.runtime.settings import FollowerSettings, load_or_exit
+from libs.runtime.tokens import callers
 from libs.runtime.transactional import TransactionalHandler
 
 MIRROR_FALLBACK_SECONDS = 2.0
@@ -88,7 +88,7 @@ class Follower:
                 parked=await parking.count(pool, self.service),
             )
 
-        app = make_api(self.service, ApiKeys(settings.api_keys), health=process.health, status=status)
+        app = make_api(self.service, callers(settings), health=process.health, status=status)
         app.include_router(self.make_routes(pool))
         describe(app, self.answers)
         return app

@@ -35,8 +35,8 @@ class OrdersSettings(ServiceSettings):
     """Who says so in the tokens that are made here: the address of orders, as other services reach it"""
 
     hold_keys: PublicKeys = ()
-    """Public keys that inventory signs stock holds with: a JSON list of JWKs (Ed25519 or P-256); empty: no hold
-    is taken"""
+    """Public keys that inventory signs stock holds with: a JSON list of JWKs (Ed25519 or P-256); empty: no
+    hold is taken"""
 
     waiting_seconds_max: Annotated[int, Field(ge=1)] = 3_600
     """How long a fact waits for its order's placement before it is parked (MK-2)"""
