@@ -24,6 +24,7 @@ from services.orders.consumer import BATCH_RECORDS_MAX, FactsHandler, stored_pos
 from services.orders.housekeeping import WaitingSweeper
 from services.orders.machine_api import machine_routes
 from services.orders.projector import Projector
+from services.orders.read_requests import READS_CHANNEL, ReadRequests, unsent
 from services.orders.recorder import EVENTS_CHANNEL
 from services.orders.relay import StoreSource, unpublished
 from services.orders.settings import OrdersSettings
@@ -103,6 +104,8 @@ def _add_relays(process: Process, pool: AsyncPool, settings: OrdersSettings, kaf
         kafka=kafka,
         stage="published",
     )
+    reads_bell = Bell(settings.dsn, READS_CHANNEL)
+    add_relay(process, "read-requests", ReadRequests(pool), reads_bell, dsn=settings.dsn, kafka=kafka)
     mirror_bell = Bell(settings.dsn, channel_of(SERVICE), fallback_seconds=2.0)
     add_relay(process, MIRROR_NAME, MirrorSource(pool, SERVICE), mirror_bell, dsn=settings.dsn, kafka=kafka)
 
@@ -112,7 +115,7 @@ def _api(process: Process, pool: AsyncPool, settings: OrdersSettings, lag: Topic
         # In the order that records go, so that one on its way is counted at least once.
         behind = await lag.records()
         waiting, parked = await waiting_and_parked(pool)
-        return Status(behind, await unpublished(pool), waiting, parked)
+        return Status(behind, await unpublished(pool) + await unsent(pool), waiting, parked)
 
     app = make_api(SERVICE, ApiKeys(settings.api_keys), health=process.health, status=status)
     app.include_router(routes(OrderViews(pool)))

@@ -24,7 +24,7 @@ from libs.runtime.tracing import (
     is_sampled,
     traceparent_of,
 )
-from services.orders.order.channel_facts import Fact, FactInvalid, NotPlacedYet, judge
+from services.orders.order.channel_facts import Disposition, Fact, FactInvalid, NotPlacedYet, judge
 from services.orders.order.state import Order
 from services.orders.recorder import AppendRequest, NewEvent, RecordRow
 from services.orders.store import encode, order_id_of, order_number
@@ -35,6 +35,14 @@ log = structlog.get_logger(__name__)
 WAITING_PER_ORDER_MAX = 200
 # What is said of a record that is parked for no fault of its own.
 BEHIND = "An earlier record of this key is parked."
+# Why an order is read: its placement is missing (MK-2), or by what news ended as (MK-9, MK-10, MK-14, MK-15).
+NOT_PLACED = "NOT_PLACED"
+READ_REASONS = {
+    Disposition.LATE: "NO_TIME",
+    Disposition.CONFLICT: "CONFLICT",
+    Disposition.UNRECOGNISED: "UNRECOGNISED",
+    Disposition.NOTE: "AMOUNT_UNSTATED",
+}
 _FACT = msgspec.json.Decoder(Fact)
 _PREFIX = "jejak.channels."
 # As JSON writes it; a raw one is no JSON.
@@ -153,6 +161,8 @@ class Batch:
         # Facts of orders not placed yet, by key: rows of earlier batches (with their id) and new ones.
         self.waiting: dict[str, list[tuple[int | None, Incoming]]] = {}
         self.dispositions: Counter[tuple[str, str]] = Counter()
+        # The orders that are to be read at their marketplace, by connection and external id.
+        self.reads: set[tuple[str, str]] = set()
         # Of the facts whose traces are recorded: in whose spans the events are created, and the events'.
         self.traces: list[SpanContext] = []
         self.created: list[Span] = []
@@ -193,6 +203,7 @@ def judge_released(batch: Batch, incoming: Incoming) -> str:
     except NotPlacedYet:
         batch.request.streams.setdefault(incoming.order_id, 0)
         batch.request.waiting.append(row_of_record(incoming.record))
+        want_read(batch, incoming, NOT_PLACED)
         return "waiting"
     if judged and not placed_before:
         _judge_waiting(batch, incoming.record.key)
@@ -234,6 +245,8 @@ def _judge(batch: Batch, incoming: Incoming) -> bool:
     if trace is not None:
         batch.traces.append(trace)
         batch.created += created
+    if judgement.read_wanted:
+        want_read(batch, incoming, READ_REASONS.get(judgement.disposition, "CONFLICT"))
     if judgement.order is not None:
         batch.states[order_id] = (version + len(events), judgement.order)
     batch.dispositions[fact.type, judgement.disposition.value] += 1
@@ -281,12 +294,29 @@ def _judge_waiting(batch: Batch, key: str) -> None:
             batch.request.remove_waiting.append(row_id)
 
 
+def want_read(batch: Batch, incoming: Incoming, reason: str) -> None:
+    """Have the order read at its marketplace: once for all that asks for it in this batch (AC-13)."""
+    fact = incoming.fact
+    if (fact.connection, fact.order) in batch.reads:
+        return
+    batch.reads.add((fact.connection, fact.order))
+    batch.request.read_requests.append(
+        {
+            "connection": fact.connection,
+            "external_id": fact.order,
+            "reason": reason,
+            "traceparent": incoming.traceparent,
+        }
+    )
+
+
 def keep_waiting(batch: Batch) -> None:
-    """Turn the facts whose order did not come in this batch into waiting rows."""
+    """Turn the facts whose order did not come in this batch into waiting rows, and ask for it (MK-2)."""
     for key, rows in batch.waiting.items():
         for row_id, incoming in rows:
             if row_id is None:
                 batch.request.waiting.append(row_of_record(incoming.record, key=key))
+                want_read(batch, incoming, NOT_PLACED)
                 batch.outcomes.count("waiting")
 
 
