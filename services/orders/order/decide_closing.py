@@ -1,5 +1,7 @@
 """Confirming, cancelling whole or in part, reopening, completing (T2, T3, T8 to T10, T24 to T26, T30)."""
 
+from typing import Any
+
 from services.orders.order import commands as c
 from services.orders.order import events as e
 from services.orders.order import money
@@ -8,6 +10,7 @@ from services.orders.order.decide_placing import covers
 from services.orders.order.deciding import (
     Deciding,
     Handler,
+    Making,
     allocate,
     close_transaction,
     consequences,
@@ -183,11 +186,14 @@ def _cancel_lines(d: Deciding, command: c.CancelLines) -> None:
 
 
 def _complete(d: Deciding, _command: c.CompleteOrder) -> None:
-    complete(d)
+    complete(d, d.said)
 
 
-def complete(d: Deciding) -> None:
-    """T26: of a COD order the cash of every delivered package is booked in the same decision (MO-15)."""
+def complete(d: Making, said_of_it: dict[str, Any], cash: tuple[str, int, e.FactRef] | None = None) -> None:
+    """T26: of a COD order the cash of every delivered package is booked in the same decision (MO-15).
+
+    `cash` is what a courier reports now: the package, the amount and the fact.
+    """
     order = d.order
     arrived = [part for part in active(order) if part.value is Fulfilment.DELIVERED]
     if money.is_cod(order):
@@ -195,16 +201,20 @@ def complete(d: Deciding) -> None:
         for package in dict.fromkeys(part.package for part in arrived):
             held = package_of(order, package)
             assert held is not None, "A delivered part travels in a package."
+            stamp = d.implied
+            if cash is not None and package == cash[0]:
+                stamp = {**stamp, "implied": False, "fact": cash[2]}
+                told[package] = cash[1]
             d.emit(
                 e.CodCollected(
-                    **d.implied,
+                    **stamp,
                     amount=told.get(package, held.collect),
                     expected=held.collect,
                     package=package,
                     awb=held.awb,
                 )
             )
-    d.emit(e.OrderCompleted(**d.said, parts=moved([Piece(part) for part in arrived])))
+    d.emit(e.OrderCompleted(**said_of_it, parts=moved([Piece(part) for part in arrived])))
     consequences(d)
 
 

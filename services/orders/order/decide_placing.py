@@ -11,8 +11,8 @@ from services.orders.order.deciding import (
     AMOUNT_MAX,
     QUANTITY_MAX,
     Decided,
-    NumberNeeded,
     Refusal,
+    number_of,
     said,
     wrong,
 )
@@ -167,9 +167,7 @@ def warehouse_of(hold: Hold | None, key: str, chosen: str) -> str:
 
 
 def _placed(command: PlaceOrder, given: Given, *, covered: bool) -> e.OrderPlaced:
-    number = given.proposed_numbers.get("ORDER")
-    if number is None:
-        raise NumberNeeded("ORDER")
+    number = number_of(given, "ORDER")
     hold = given.hold if covered else None
     agent = command.agent
     # MN-5: an agent who makes an order by hand becomes its agent.

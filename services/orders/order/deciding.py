@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -70,10 +70,15 @@ class Deciding:
 
     def number(self, series: str) -> str:
         """The proposed number of a series. Raises NumberNeeded."""
-        found = self.given.proposed_numbers.get(series)
-        if found is None:
-            raise NumberNeeded(series)
-        return found
+        return number_of(self.given, series)
+
+
+def number_of(given: Given, series: str) -> str:
+    """The proposed number of a series. Raises NumberNeeded."""
+    found = given.proposed_numbers.get(series)
+    if found is None:
+        raise NumberNeeded(series)
+    return found
 
 
 def said(given: Given) -> dict[str, Any]:
@@ -83,6 +88,23 @@ def said(given: Given) -> dict[str, Any]:
         "caller": given.caller,
         "policies": given.policies.version,
     }
+
+
+class Making(Protocol):
+    """What consequences are made in: a command or a fact being decided."""
+
+    order: Order
+    before: Order
+    given: Given
+
+    def emit(self, event: e.Event) -> None: ...
+
+    @property
+    def implied(self) -> dict[str, Any]: ...
+
+    def named(self, letter: str) -> str: ...
+
+    def number(self, series: str) -> str: ...
 
 
 class Handler(Struct, frozen=True):
@@ -108,7 +130,7 @@ AMOUNT_MAX = 10**12
 QUANTITY_MAX = 1_000_000
 
 
-def issue_bill(d: Deciding, said_of_it: dict[str, Any], amount: int) -> None:
+def issue_bill(d: Making, said_of_it: dict[str, Any], amount: int) -> None:
     """BillIssued with the next number and the due date of the seller's term (T28b)."""
     d.emit(
         e.BillIssued(
@@ -127,7 +149,7 @@ def payment_condition(order: Order) -> bool:
     return order.method is e.Method.INVOICE and order.billing in {Billing.ISSUED, Billing.PAID}
 
 
-def allocate(d: Deciding) -> None:
+def allocate(d: Making) -> None:
     """T27e: the money of a succeeded transaction becomes a receipt."""
     order = d.order
     d.emit(
@@ -141,11 +163,11 @@ def allocate(d: Deciding) -> None:
     )
 
 
-def close_transaction(d: Deciding, reason: e.Closed) -> None:
+def close_transaction(d: Making, reason: e.Closed) -> None:
     d.emit(e.TransactionClosed(**d.implied, reason=reason, reference=d.order.transaction_reference))
 
 
-def consequences(d: Deciding) -> None:
+def consequences(d: Making) -> None:
     """MO-12 and MO-13 in their order, then the refund due (MO-10), in the decision that brings them."""
     if d.order.status in LIVE:
         if d.order.transaction is Transaction.AWAITING and money.total(d.order) != money.total(d.before):
@@ -161,7 +183,7 @@ def consequences(d: Deciding) -> None:
         d.emit(e.RefundDueChanged(**d.implied, amount=due))
 
 
-def _paid(d: Deciding) -> None:
+def _paid(d: Making) -> None:
     """MO-12 (b)."""
     if d.order.transaction is Transaction.AWAITING:
         close_transaction(d, e.Closed.PAID)
@@ -176,7 +198,7 @@ def _paid(d: Deciding) -> None:
         d.emit(e.BillPaid(**d.implied))
 
 
-def _not_paid(d: Deciding) -> None:
+def _not_paid(d: Making) -> None:
     """MO-12 (c), and ED-8 for a bill that is not issued yet."""
     if d.order.billing is Billing.PAID:
         d.emit(e.BillReopened(**d.implied))
@@ -185,7 +207,7 @@ def _not_paid(d: Deciding) -> None:
         d.emit(e.BillAmended(**d.implied, amount=outstanding))
 
 
-def unpack(d: Deciding, concerns: Callable[[str], bool]) -> None:
+def unpack(d: Making, concerns: Callable[[str], bool]) -> None:
     """READY packages that are concerned are dissolved and their parts wait again (MO-12 d, ED-5)."""
     packages = dict.fromkeys(
         part.package for part in active(d.order) if part.value is Fulfilment.READY and concerns(part.package)

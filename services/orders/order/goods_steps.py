@@ -180,6 +180,9 @@ def undo(d: Decision, news: News, package: str, parts: Moved) -> None:
     if TARGETS[news.type] is Fulfilment.IN_TRANSIT:
         d.emit(e.DeliveryProblemSolved(at=news.at, fact=news.ref, parts=parts, package=package))
         return
+    if news.type == "BookingFailed" and d.order.source != "CHANNEL":
+        d.emit(e.BookingFailed(at=news.at, fact=news.ref, parts=parts, package=package))
+        return
     awb = (news.data.awb or "") if news.type == "PackagePrepared" else ""
     d.emit(e.ShipmentCancelled(at=news.at, fact=news.ref, parts=parts, package=package, awb=awb))
 

@@ -173,7 +173,9 @@ def coverage(order: Order) -> Coverage:
 
 
 def outstanding(order: Order) -> int:
-    """MO-9."""
+    """MO-9; of a completed COD order the buyer owes nothing more, whatever the courier collected (MO-15)."""
+    if order.status is Status.COMPLETED and is_cod(order):
+        return 0
     return max(0, payable(order) - net_paid(order))
 
 

@@ -188,6 +188,9 @@ def noticed(order: Order, event: e.Event, fact: e.FactRef) -> Order:
     kept = event if isinstance(event, e.FactRecorded) else None
     if order.doubts and (kept is None or kept.disposition is e.Disposition.REAFFIRMED):
         order = replace(order, doubts=_cleared(order, event, fact))
+    # Packages of sellers are built here, so that no news of them comes before their lines are known.
+    if order.source != "CHANNEL":
+        return order
     if fact.package and event.at is not None and (fact.type in TARGETS or fact.type in FINAL):
         order = _news_kept(order, fact, event.at, "" if kept is None else kept.awb)
     return order

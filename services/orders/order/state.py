@@ -230,7 +230,8 @@ def _set(order: Order, event: e.Moved, number: int, value: Fulfilment) -> Order:
             part,
             value=value,
             package=event.package or part.package,
-            mark=advanced(part.mark, at, read_at),
+            # Only facts move a watermark (MK-4): a courier's clock need not agree with that of a command.
+            mark=part.mark if event.fact is None else advanced(part.mark, at, read_at),
             since=number,
             implied=implied,
             picked_up_at=at if taken else part.picked_up_at,
