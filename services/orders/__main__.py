@@ -13,7 +13,13 @@ ROLES = ("serve", "api", "consumer", "relay", "projector")
 
 def main(argv: list[str]) -> int:
     """Run a role until it is stopped, or a command to its end; the exit code."""
-    commands = {"redrive": _redrive, "rebuild": _rebuild, "machine": _machine}
+    commands = {
+        "redrive": _redrive,
+        "rebuild": _rebuild,
+        "machine": _machine,
+        "register-seller": _register,
+        "rewrap-keys": _rewrap,
+    }
     return enter(argv, "orders", __doc__, _service, roles=ROLES, commands=commands)
 
 
@@ -36,10 +42,26 @@ def _rebuild(argv: list[str]) -> int:
     return rebuild_orders(argv)
 
 
+def _rewrap(argv: list[str]) -> int:
+    from services.orders.rewrapping import main as rewrap
+
+    return rewrap(argv)
+
+
 def _machine(argv: list[str]) -> int:
     from services.orders.machine_command import main as machine
 
     return machine(argv)
+
+
+def _register(argv: list[str]) -> int:
+    from libs.runtime.settings import load_or_exit
+    from services.orders.registry.registering import main as register
+    from services.orders.registry.signing import sealer_of
+    from services.orders.settings import OrdersSettings
+
+    settings = load_or_exit(OrdersSettings)
+    return register(settings.dsn, sealer_of(settings.key_encryption_keys), argv)
 
 
 if __name__ == "__main__":
