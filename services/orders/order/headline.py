@@ -82,12 +82,29 @@ def flags(order: Order) -> dict[str, list[dict[str, Any]]]:
         found["TOTALS_DIFFER"] = []
     if order.on_hold and live:
         found["ON_HOLD"] = []
+    _flag_sold(order, found)
     for doubt in order.doubts:
         code = "UNRECOGNISED" if doubt.disposition is Disposition.UNRECOGNISED else "CHANNEL_CONFLICT"
         named = [part for part in parts if part.line in doubt.lines]
         known = found.setdefault(code, [])
         known += [each for part in named if (each := _named(part)) not in known]
     return found
+
+
+def _flag_sold(order: Order, found: dict[str, list[dict[str, Any]]]) -> None:
+    """HL-4: what only sellers' own orders and their money raise."""
+    billed = order.billing is Billing.ISSUED
+    if billed and money.coverage(order) is Coverage.PARTLY_PAID:
+        found["BILL_PARTLY_PAID"] = []
+    if order.money_to_settle:
+        found["MONEY_TO_SETTLE"] = []
+    if any(entry.collected != entry.expected for entry in order.cod) or any(
+        entry.remitted not in {None, entry.collected} for entry in order.cod
+    ):
+        found["COD_DIFFERENCE"] = []
+    live = order.status in {Status.NEW, Status.CONFIRMED}
+    if live and (order.backordered or order.short):
+        found["STOCK_SHORT"] = [{"line": short.line, "quantity": short.missing} for short in order.short]
 
 
 def _awb_unknown(order: Order, part: Part) -> bool:
@@ -123,6 +140,12 @@ def view(order: Order) -> dict[str, Any]:
         "lines": _lines_view(order),
         "packages": _packages_view(order),
         "money": _money_view(order),
+        "agent": order.agent or None,
+        "page": order.page,
+        "tags": sorted(order.tags, key=str.casefold),
+        "episode": order.episode,
+        "revision": order.revision,
+        "bill": _bill_view(order),
         "return_cases": [
             {
                 "case": case.id,
@@ -138,6 +161,12 @@ def view(order: Order) -> dict[str, Any]:
         "warehouse": order.warehouse,
         "sequence": order.sequence,
     }
+
+
+def _bill_view(order: Order) -> dict[str, Any] | None:
+    if order.billing is Billing.NONE:
+        return None
+    return {"number": order.bill_number or None, "amount": order.bill_amount, "due_at": order.bill_due_at}
 
 
 def _request_view(order: Order) -> dict[str, Any] | None:
@@ -204,6 +233,7 @@ def _money_view(order: Order) -> dict[str, Any]:
     return {
         "currency": order.currency,
         "total": money.total(order),
+        "tax": money.tax(order),
         "payable": money.payable(order),
         "net_paid": money.net_paid(order),
         "outstanding": money.outstanding(order),

@@ -9,8 +9,8 @@ from services.orders.order import commands as c
 from services.orders.order import money
 from services.orders.order.commands import Command, Given
 from services.orders.order.decide import Decided, Refusal, decide
-from services.orders.order.events import Actor
-from services.orders.order.fact import Disposition, Scope
+from services.orders.order.events import Actor, Disposition
+from services.orders.order.fact import Scope
 from services.orders.order.headline import headline
 from services.orders.order.model import Order
 from services.orders.order.parts import active
