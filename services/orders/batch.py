@@ -12,7 +12,8 @@ from opentelemetry.trace import Span, SpanContext
 from libs.events.envelope import FACT_BYTES_MAX
 from libs.events.topics import ORDERS_ORDERS
 from libs.runtime.consumption import Outcomes, reason_of
-from libs.runtime.errors import Malformed
+from libs.runtime.errors import Malformed, Permanent
+from libs.runtime.jwe import EnvelopeRefused
 from libs.runtime.parking import fingerprint
 from libs.runtime.records import Record, frame_headers, unframe_headers
 from libs.runtime.tracing import (
@@ -24,8 +25,10 @@ from libs.runtime.tracing import (
     is_sampled,
     traceparent_of,
 )
+from services.orders.buyers import SealedBuyer
 from services.orders.order.channel_facts import Disposition, Fact, FactInvalid, NotPlacedYet, judge
 from services.orders.order.state import Order
+from services.orders.order.words import Sealed
 from services.orders.recorder import AppendRequest, NewEvent, RecordRow
 from services.orders.store import encode, order_id_of, order_number
 
@@ -128,7 +131,7 @@ def read_fact(record: Record) -> Incoming:
     return Incoming(
         record,
         order_id_of(fact.connection, fact.order),
-        msgspec.structs.replace(fact, id=ce_id),
+        msgspec.structs.replace(fact, id=ce_id, buyer=None),
         _header(headers, "ce_correlationid", ce_id),
         ce_id,
         checked_traceparent(headers.get("traceparent")),
@@ -150,6 +153,14 @@ def _header(headers: Mapping[str, bytes | None], name: str, default: str | None 
     return text
 
 
+# Where a record stands: source, partition, offset.
+Place = tuple[str, int, int]
+
+
+def place_of(record: Record) -> Place:
+    return record.source, record.partition, record.offset
+
+
 class Batch:
     """One batch being prepared: what it would append, and the states that hold if it is appended."""
 
@@ -163,6 +174,8 @@ class Batch:
         self.dispositions: Counter[tuple[str, str]] = Counter()
         # The orders that are to be read at their marketplace, by connection and external id.
         self.reads: set[tuple[str, str]] = set()
+        # What the facts say of buyers, sealed under their keys, or why that could not be opened.
+        self.buyers: Mapping[Place, SealedBuyer | Permanent] = {}
         # Of the facts whose traces are recorded: in whose spans the events are created, and the events'.
         self.traces: list[SpanContext] = []
         self.created: list[Span] = []
@@ -218,6 +231,11 @@ def _judge(batch: Batch, incoming: Incoming) -> bool:
     order_id = incoming.order_id
     version, order = batch.states.get(order_id, (0, None))
     fact = incoming.fact
+    told = batch.buyers.get(place_of(incoming.record)) if batch.buyers else None
+    if isinstance(told, Permanent):
+        raise told
+    if told is not None:
+        fact = msgspec.structs.replace(fact, buyer=told.sealed)
     number = order_number(fact.channel, order_id) if order is None else order.number
     judgement = judge(order, fact, number=number)
     events = []
@@ -242,6 +260,11 @@ def _judge(batch: Batch, incoming: Incoming) -> bool:
         )
     batch.request.streams.setdefault(order_id, version)
     batch.request.events += events
+    if told is not None:
+        for event in judgement.events:
+            kept: Sealed | None = getattr(event, "buyer", None)
+            if kept is not None:
+                batch.request.search_hashes.append(told.search_hashes(order_id, kept))
     if trace is not None:
         batch.traces.append(trace)
         batch.created += created
@@ -322,8 +345,10 @@ def keep_waiting(batch: Batch) -> None:
 
 def park(batch: Batch, record: Record, fault: Exception) -> None:
     reason = "MALFORMED" if isinstance(fault, FactInvalid) else reason_of(fault)
-    detail = str(fault) if isinstance(fault, Malformed | FactInvalid) else type(fault).__name__
-    if not isinstance(fault, Malformed | FactInvalid):
+    # The sentences of these name what is wrong and never quote it; any other may.
+    told = isinstance(fault, Malformed | FactInvalid | EnvelopeRefused)
+    detail = str(fault) if told else type(fault).__name__
+    if not told:
         log.error("fact_failed", reason=reason, fault=type(fault).__name__, exc_info=fault)
     batch.request.parked.append(
         row_of_record(record, reason=reason, fingerprint=fingerprint(reason, fault), detail=detail[:500])

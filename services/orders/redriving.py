@@ -7,6 +7,7 @@ from libs.runtime.parking import Parked
 from libs.runtime.postgres import AsyncPool, make_pool
 from libs.runtime.redrive import FailuresNoted, Releaser, redrive_command
 from libs.runtime.settings import load_or_exit
+from services.orders.buyers import Buyers, buyers_of
 from services.orders.consumer import FactsHandler
 from services.orders.settings import OrdersSettings
 
@@ -16,10 +17,10 @@ SCHEMA = "orders"
 class FactReleaser(FailuresNoted):
     """Judges a parked fact afresh (its position was consumed when it parked)."""
 
-    def __init__(self, pool: AsyncPool) -> None:
+    def __init__(self, pool: AsyncPool, buyers: Buyers | None = None) -> None:
         self.pool = pool
         self.schema = SCHEMA
-        self._handler = FactsHandler(pool)
+        self._handler = FactsHandler(pool, buyers)
 
     async def release(self, row: Parked) -> str:
         return await self._handler.release(row.record(), row.id)
@@ -32,6 +33,6 @@ def redrive_orders(argv: list[str]) -> int:
     @asynccontextmanager
     async def open_releaser() -> AsyncIterator[Releaser]:
         async with make_pool(settings.dsn, SCHEMA, name="orders redrive", size=4) as pool:
-            yield FactReleaser(pool)
+            yield FactReleaser(pool, buyers_of(settings, pool))
 
     return redrive_command(argv, open_releaser)

@@ -135,6 +135,7 @@ def _merged(group: list[_Waiting]) -> AppendRequest:
         merged.streams.update(request.streams)
         for name in (
             "positions", "events", "keys", "waiting", "parked", "timers", "read_requests", "outbox",
+            "search_hashes",
             "remove_waiting", "remove_parked", "remove_timers", "remove_read_requests",
         ):  # fmt: skip
             rows = getattr(request, name)

@@ -16,6 +16,7 @@ from services.orders.order.events import (
     FactRef,
     Instant,
     Minor,
+    Sealed,
 )
 from services.orders.order.model import Order
 
@@ -68,6 +69,8 @@ class Fact(Struct, frozen=True, kw_only=True, gc=False):
     read_at: Instant | None = None
     raw: tuple[str, ...] | None = None
     id: str = ""
+    # What `data.buyer` said, sealed under the buyer's key by the caller; never what a record says here.
+    buyer: Sealed | None = None
 
 
 class PlacedLineData(Struct, frozen=True, kw_only=True, gc=False):
@@ -163,7 +166,7 @@ _NOTHING = GoodsData()
 def decode_fact(body: bytes, fact_id: str) -> Fact:
     """The fact of a record's body. Raises FactInvalid."""
     try:
-        return msgspec.structs.replace(_FACT.decode(body), id=fact_id)
+        return msgspec.structs.replace(_FACT.decode(body), id=fact_id, buyer=None)
     except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
         raise FactInvalid("body", str(fault)) from None
 
