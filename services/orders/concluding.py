@@ -25,14 +25,17 @@ from services.orders.order.commands import Command, Given, Hold
 from services.orders.order.decide import decide, situation_of
 from services.orders.order.deciding import Decided, NumberNeeded, Refusal
 from services.orders.order.events import Actor, Event
+from services.orders.order.fact import FactInvalid
 from services.orders.order.headline import headline
 from services.orders.order.input import FieldFault, read_command
+from services.orders.order.seller_facts import judge_seller_fact
 from services.orders.order.state import Order
 from services.orders.order.table import COMMANDS, allowed
 from services.orders.order.words import Sealed
 from services.orders.recipients import opened, sealed
 from services.orders.recorder import NewEvent, SearchHashes
 from services.orders.registry.roles import permitted
+from services.orders.reported import is_channels, is_others_package, read_fact, reporter
 from services.orders.series import Proposed, Series, series_of
 from services.orders.store import encode, seller_order_number
 from services.orders.surroundings import SellerTermsReader
@@ -135,7 +138,7 @@ class Decider:
             return Concluded(answer=refused("ORDER_NOT_FOUND"), order_id=asked.order_id, is_kept=False)
         body, unreadable = self._body(asked)
         stated = body.pop("actor", None)
-        actor = permitted(asked.caller, asked.command, None if stated is None else str(stated))
+        actor = _actor(asked, order, body, None if stated is None else str(stated))
         if actor is None:
             return replace(_refusal(asked, standing, "NOT_PERMITTED"), is_kept=False)
         if asked.header_faults:
@@ -146,6 +149,9 @@ class Decider:
             return _refusal(asked, standing, FIELD_INVALID, unreadable.faults)
         if asked.places and standing is not None:
             return _id_taken(asked, standing)
+        if asked.command == FACT:
+            assert standing is not None, "A fact is about an order that there is."
+            return await self._reported(asked, standing, body, actor, numbers)
         command = read_command(asked.command, body)
         if isinstance(command, tuple):
             code = code_of(COMMANDS[asked.command].guards, command)
@@ -156,6 +162,34 @@ class Decider:
             return _refusal(asked, standing, FIELD_INVALID, [FieldFault("hold", FIELD_INVALID, str(false))])
         given = await self._terms.given(command, asked.caller.seller, _given(asked, actor, hold))
         return await self._decided(asked, standing, command, given, numbers)
+
+    async def _reported(
+        self, asked: Asked, standing: Standing, body: dict[str, Any], actor: Actor, numbers: Numbers
+    ) -> Concluded:
+        """A fact is judged, never refused; its door refuses what cannot be read and what is not its own."""
+        fact = read_fact(body, asked.causation_id or asked.key)
+        if isinstance(fact, tuple):
+            return _refusal(asked, standing, FIELD_INVALID, fact)
+        if is_channels(standing.order, actor, fact.type):
+            return _refusal(asked, standing, "CHANNEL_OWNED")
+        given = await self._terms.given(None, asked.caller.seller, _given(asked, actor, None))
+        proposed: Proposed | None = None
+        try:
+            try:
+                judged = judge_seller_fact(standing.order, fact, given)
+            except NumberNeeded as needed:
+                proposed = await numbers.propose(series_of(needed.series, given.seller, asked.at))
+                given = replace(given, proposed_numbers={needed.series: proposed.number})
+                judged = judge_seller_fact(standing.order, fact, given)
+        except FactInvalid as fault:
+            return _refusal(
+                asked, standing, FIELD_INVALID, [FieldFault(fault.field, FIELD_INVALID, fault.message)]
+            )
+        decided = Decided(judged.events, judged.order or standing.order)
+        concluded = _accepted(asked, standing, decided, proposed, None)
+        answer = concluded.answer
+        told = replace(answer, body={**answer.body, "disposition": judged.disposition.value})
+        return replace(concluded, answer=told)
 
     def _body(self, asked: Asked) -> tuple[dict[str, Any], Unreadable | None]:
         try:
@@ -194,6 +228,15 @@ class Decider:
             found = decide(order, command, replace(given, buyer=told.sealed))
             assert isinstance(found, Decided), "Sealed data is no ground for a refusal."
         return _accepted(asked, standing, found, proposed, told)
+
+
+def _actor(asked: Asked, order: Order | None, body: dict[str, Any], stated: str | None) -> Actor | None:
+    """Who acts, if the caller may have it so (GR-3, step 2); None: NOT_PERMITTED."""
+    if asked.command != FACT:
+        return permitted(asked.caller, asked.command, stated)
+    if order is not None and is_others_package(asked.caller, order):
+        return None
+    return reporter(asked.caller, body, stated)
 
 
 def _given(asked: Asked, actor: Actor, hold: Hold | None) -> Given:
