@@ -87,7 +87,7 @@ class PlacedLineData(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PlacedData(Struct, frozen=True, kw_only=True, gc=False):
-    """What OrderPlaced states, without what it says of the buyer; a total not stated is reckoned (MO-3)."""
+    """What OrderPlaced states; a total not stated is reckoned (MO-3)."""
 
     payment_method: Literal["COD", "GATEWAY"]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
@@ -103,6 +103,8 @@ class PlacedData(Struct, frozen=True, kw_only=True, gc=False):
     courier: str | None = None
     service: str | None = None
     warehouse: str | None = None
+    # Sealed; what it says comes opened and sealed anew in `Fact.buyer`.
+    buyer: str | None = None
 
 
 class MoneyData(Struct, frozen=True, kw_only=True, gc=False):
@@ -124,6 +126,7 @@ class GoodsData(Struct, frozen=True, kw_only=True, gc=False):
     case: str | None = None
     by: Actor | None = None
     deadline: Instant | None = None
+    buyer: str | None = None
 
 
 class NoteData(Struct, frozen=True, kw_only=True, gc=False):

@@ -60,7 +60,7 @@ def test_a_fact_reads_the_same_in_both_ways(ce_type: str) -> None:
 
 
 def test_the_twin_of_facts_knows_every_field() -> None:
-    assert set(twins.Fact.__struct_fields__) == channels.Fact.model_fields.keys() | {"id"}
+    assert set(twins.Fact.__struct_fields__) == channels.Fact.model_fields.keys() | {"id", "buyer"}
     assert set(twins.PlacedData.__struct_fields__) == channels.Placement.model_fields.keys()
     assert set(twins.PlacedLineData.__struct_fields__) == channels.PlacedLine.model_fields.keys()
     assert set(twins.MoneyData.__struct_fields__) == channels.Money.model_fields.keys()
