@@ -1,6 +1,6 @@
 """The 17 columns of the order list, exactly as people read them (section 14)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -42,6 +42,32 @@ class Recipient(msgspec.Struct, frozen=True):
     street: str = ""
     district: str = ""
     postal_code: str = ""
+
+
+# What a field of a buyer shows once the buyer is erased (PD-7).
+ERASED: Final = "dihapus"
+
+
+def recipient_of(known: Collection[str], opened: Mapping[str, str]) -> Recipient:
+    """Who receives an order of which these fields are sealed and these could be opened.
+
+    A field that is there and cannot be opened is one of an erased buyer; of the address then city and
+    province remain (17.3).
+    """
+
+    def shown(*fields: str) -> str:
+        for field in fields:
+            if field in known:
+                return opened.get(field, ERASED)
+        return ""
+
+    return Recipient(
+        name=shown("recipient", "name"),
+        phone=shown("recipient_phone", "phone"),
+        street=opened.get("address", ""),
+        district=opened.get("district", ""),
+        postal_code=opened.get("postal_code", ""),
+    )
 
 
 class Warehouse(msgspec.Struct, frozen=True):

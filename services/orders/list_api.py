@@ -24,6 +24,8 @@ WORD_CHARACTERS_MAX: Final = 100
 # PostgreSQL's text holds no NUL.
 WITHOUT_NUL: Final = r"^[^\x00]*$"
 POSITION_DIGITS_MAX: Final = 18
+# Who may see and search what is known of buyers: owner and agent have this scope (18.2).
+CONTACT: Final = "contact"
 
 FLAGS: Final = (
     "PARTLY_SHIPPED", "HAS_PROBLEM", "HAS_LOSS", "HAS_RETURN", "PARTLY_CANCELLED", "OVERPAID",
@@ -88,7 +90,7 @@ async def _filters(
         Query(
             max_length=WORD_CHARACTERS_MAX,
             pattern=WITHOUT_NUL,
-            description="Order number, marketplace number or AWB, whole",
+            description="Order number, marketplace number or AWB, whole; or recipient, phone or address",
         ),
     ] = "",
 ) -> Filters:
@@ -135,6 +137,7 @@ def order_routes(views: OrderViews) -> APIRouter:
             until=filters.until,
             sort=sort,
             after=after,
+            buyers=caller.may(CONTACT),
         )
         try:
             rows = await views.orders(query)
@@ -149,7 +152,9 @@ def order_routes(views: OrderViews) -> APIRouter:
     ) -> Response:
         wanted = position_in(min_position, "min_position") if min_position else 0
         try:
-            found = await views.order(caller.seller, order_id_in(order_id), min_position=wanted)
+            found = await views.order(
+                caller.seller, order_id_in(order_id), min_position=wanted, buyers=caller.may(CONTACT)
+            )
         except NotThereYet:
             raise _not_there_yet() from None
         if found is None:

@@ -1,8 +1,9 @@
 """The read model of orders: the list as a projection, one order folded from its own stream."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,12 +13,17 @@ import psycopg
 
 from libs.runtime.errors import Transient
 from libs.runtime.postgres import AsyncPool, transient_faults
-from services.orders.columns import NOBODY, Recipient, columns
+from services.orders.buyer_search import KINDS, Kind
+from services.orders.columns import NOBODY, Recipient, columns, recipient_of
 from services.orders.facets import SEARCH, facet
 from services.orders.names import SellerNames
+from services.orders.order.buyer import newest
 from services.orders.order.headline import explain, view
+from services.orders.order.situations import situation_of
 from services.orders.order.state import Order
+from services.orders.order.table import allowed
 from services.orders.order.timeline import Entry, timeline
+from services.orders.order.words import Sealed
 from services.orders.order_list import NotBuilt, decode_state, position_of
 from services.orders.relay import SELECT_EVENTS, PublicEvent, publish_form
 from services.orders.store import decode, is_order_event, load
@@ -32,6 +38,10 @@ _STREAM: Final = (
     "SELECT version, name, state::text, recorded_at, causation_id FROM orders.events"
     " WHERE stream_id = %s ORDER BY version"
 )
+
+
+# Many orders stand in one of few situations, and asking all guards costs more than all else of a row.
+_allowed = lru_cache(maxsize=5_000)(allowed)
 
 
 class NotThereYet(Transient):
@@ -61,6 +71,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     until: date | None = None
     sort: str = "-placed_at"
     after: Mark | None = None
+    # Whether the caller may see and search what is known of buyers (PD-2).
+    buyers: bool = False
 
 
 def order_object(order_id: UUID, order: Order, position: int) -> dict[str, Any]:
@@ -70,23 +82,18 @@ def order_object(order_id: UUID, order: Order, position: int) -> dict[str, Any]:
         **view(order),
         "sequence": order.sequence,
         "position": str(position),
-        # Commands come with the whole lifecycle; until then nobody may give one here.
-        "allowed": [],
+        "allowed": list(_allowed(situation_of(order))),
     }
 
 
 class Buyers(Protocol):
-    """What opens and finds the data of buyers, which the list keeps sealed (PD-2, PD-5)."""
+    """What opens and finds the data of buyers, which the list keeps sealed (services.orders.buyers)."""
 
-    async def recipients(
-        self, connection: psycopg.AsyncConnection, orders: Sequence[tuple[UUID, Order]]
-    ) -> Mapping[UUID, Recipient]:
-        """Who receives each of these orders of one seller; an order without is left out."""
+    async def open(self, held: Sequence[tuple[UUID, Sequence[Sealed]]]) -> list[dict[str, str]]:
+        """For each order what its sealed fields say now; a field whose key is gone is left out (PD-7)."""
 
-    async def search_hashes(
-        self, connection: psycopg.AsyncConnection, seller: str, text: str
-    ) -> list[list[int]]:
-        """What the text may be hashed to, each by itself: as a phone number, and as words; none: nothing."""
+    async def hashes_of_search(self, seller: str, kind: Kind, text: str) -> list[int]:
+        """The hashes that an order must have all of to be found; none: nothing can be found (PD-5)."""
 
 
 def page_statement(
@@ -161,7 +168,9 @@ class OrderViews:
         self._names = SellerNames()
         self._built = False
 
-    async def order(self, seller: str, order_id: UUID, *, min_position: int = 0) -> dict[str, Any] | None:
+    async def order(
+        self, seller: str, order_id: UUID, *, min_position: int = 0, buyers: bool = False
+    ) -> dict[str, Any] | None:
         """The order as its stream says now; None when this seller has no such order.
 
         The stream is the truth, so a position that is in the store is in the answer; one that is not yet
@@ -177,49 +186,56 @@ class OrderViews:
                 [order_id, loaded[0]],
             )
             found = await cursor.fetchone()
-            item = await self._items(connection, seller, [(order_id, loaded[1])])
+            names = await self._names.of(connection, seller)
         assert found is not None, "An aggregate answers one row."
         position, recorded_at, end = found
         if end < min_position:
             raise NotThereYet("The store has no such position yet.")
-        return item(order_id, loaded[1], position, loaded[1].placed_at or recorded_at)
+        order = loaded[1]
+        [recipient] = await self._recipients([(order_id, order)]) if buyers else [NOBODY]
+        shown = order_object(order_id, order, position)
+        shown["columns"] = columns(order, order.placed_at or recorded_at, names, recipient)
+        return shown
 
     async def orders(self, query: Query) -> list[tuple[Mark, dict[str, Any]]]:
         """Up to `limit` orders in the query's order; the mark of each is what a cursor stands for.
 
         Raises NotBuilt while the list has never been complete.
         """
+        hashes = await self._hashes(query)
         async with transient_faults(), self._pool.connection() as connection:
             await self._complete(connection)
             names = await self._names.of(connection, query.seller)
-            hashes: list[list[int]] = []
-            if query.search and self._buyers is not None:
-                hashes = await self._buyers.search_hashes(connection, query.seller, query.search)
             statement, values = page_statement(query, names.zone, hashes)
             # Planned for its values each time: which index is the better one depends on how common they are.
             cursor = await connection.execute(statement, values, prepare=False)
             rows = [(*row[:4], decode_state(row[4])) for row in await cursor.fetchall()]
-            item = await self._items(connection, query.seller, [(row[0], row[4]) for row in rows])
+        orders = [(order_id, order) for order_id, *_, order in rows]
+        recipients = await self._recipients(orders) if query.buyers else [NOBODY] * len(rows)
+        shown = []
+        for (order_id, placed_at, number, position, order), recipient in zip(rows, recipients, strict=True):
+            item = order_object(order_id, order, position)
+            item["columns"] = columns(order, placed_at, names, recipient)
+            shown.append((Mark(query.sort, placed_at, number), item))
+        return shown
+
+    async def _hashes(self, query: Query) -> list[list[int]]:
+        """What the search text is as data of a buyer, one list for each kind that it may be."""
+        if not query.search or not query.buyers or self._buyers is None:
+            return []
+        found = [await self._buyers.hashes_of_search(query.seller, kind, query.search) for kind in KINDS]
+        return [each for each in found if each]
+
+    async def _recipients(self, orders: Sequence[tuple[UUID, Order]]) -> list[Recipient]:
+        """Who receives each of the orders, opened for this reading (PD-2)."""
+        if self._buyers is None:
+            return [NOBODY] * len(orders)
+        held = [(order_id, order.buyers) for order_id, order in orders]
+        opened = await self._buyers.open(held)
         return [
-            (Mark(query.sort, placed_at, number), item(order_id, order, position, placed_at))
-            for order_id, placed_at, number, position, order in rows
+            recipient_of(newest(sealed).keys(), fields)
+            for (_, sealed), fields in zip(held, opened, strict=True)
         ]
-
-    async def _items(
-        self, connection: psycopg.AsyncConnection, seller: str, orders: Sequence[tuple[UUID, Order]]
-    ) -> Callable[[UUID, Order, int, datetime], dict[str, Any]]:
-        """What shows each of the orders with its columns, the data of its buyer opened for this reading."""
-        names = await self._names.of(connection, seller)
-        recipients: Mapping[UUID, Recipient] = {}
-        if orders and self._buyers is not None:
-            recipients = await self._buyers.recipients(connection, orders)
-
-        def item(order_id: UUID, order: Order, position: int, placed_at: datetime) -> dict[str, Any]:
-            shown = order_object(order_id, order, position)
-            shown["columns"] = columns(order, placed_at, names, recipients.get(order_id, NOBODY))
-            return shown
-
-        return item
 
     async def _complete(self, connection: psycopg.AsyncConnection) -> None:
         # Once complete, a list stays complete: a rebuild puts a complete one in its place.
