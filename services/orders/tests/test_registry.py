@@ -1,0 +1,539 @@
+"""The registry over HTTP, in a real PostgreSQL: what it keeps, refuses, and writes into its history (SR-1 to SR-14)."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretBytes, SecretStr
+
+from libs.runtime import clock
+from libs.runtime.asgi import Status, make_api
+from libs.runtime.auth import ApiKeys, Callers
+from libs.runtime.health import Health
+from libs.runtime.jwe import new_exchange_key
+from libs.runtime.keys import NamedKey
+from libs.runtime.postgres import AsyncPool, make_pool
+from libs.runtime.sealing import associated
+from libs.runtime.settings import ApiKey
+from libs.runtime.tokens import TokenSigner, TokenVerifier
+from services.orders.app import migrate_orders
+from services.orders.registry import customers, keys, reading, registering
+from services.orders.registry.bodies import SellerBody
+from services.orders.registry.model import UNPAID, PaymentMethod, TaxMode
+from services.orders.registry.policies import DEFAULTS
+from services.orders.registry.refusals import RegistryRefused
+from services.orders.registry.routes import registry_routes
+from services.orders.registry.signing import sealer_of
+
+pytestmark = pytest.mark.connected
+
+MINE, THEIRS, AGENTS, RUNS = "jejak_mine", "jejak_theirs", "jejak_agents", "jejak_runs"
+SEALER = sealer_of([NamedKey(id="k1", key=SecretBytes(b"k" * 32))])
+SELLERS = {MINE: ("seller-1", "SATU"), THEIRS: ("seller-2", "DUA")}
+
+
+def key(text: str, seller: str, role: str, *scopes: str) -> ApiKey:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return ApiKey(id=f"env-{text}", sha256=digest, seller=seller, role=role, scopes=frozenset(scopes))
+
+
+def body(seller: str, code: str, **more: Any) -> dict[str, Any]:
+    person = {"name": f"Pemilik {code}", "id": f"owner-{code}"}
+    return {
+        "id": seller,
+        "code": code,
+        "name": "Toko",
+        "address": "Jl. Satu\nJakarta",
+        "owner": person,
+        **more,
+    }
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[AsyncPool]:
+    migrate_orders(database)
+    async with make_pool(database, "orders", name="test", size=4) as opened:
+        yield opened
+
+
+@pytest.fixture
+def app(pool: AsyncPool) -> FastAPI:
+    async def status() -> Status:
+        return Status(0, 0, 0, 0)
+
+    environment = ApiKeys(
+        [
+            key(MINE, "seller-1", "OWNER", "*"),
+            key(THEIRS, "seller-2", "OWNER", "*"),
+            key(AGENTS, "seller-1", "AGENT", "orders:read", "orders:write", "contact", "registry"),
+            key(RUNS, "", "OPERATOR", "operator"),
+        ]
+    )
+    made = [SecretStr(new_exchange_key("t1"))]
+    signer = TokenSigner(made, issuer="http://orders.example", audience="jejak")
+    callers = Callers([environment, keys.DatabaseKeys(pool)], TokenVerifier([], own=signer))
+    built = make_api("orders", callers, health=Health("orders"), status=status)
+    built.include_router(registry_routes(pool, sealer=SEALER, signer=signer))
+    return built
+
+
+class Client:
+    """Calls the app, each write under a key of its own unless one is named."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+        self.writes = 0
+
+    async def ask(
+        self, method: str, path: str, given: Any = None, *, as_: str = MINE, once: str | None = None
+    ) -> httpx.Response:
+        self.writes += 1
+        headers = {"authorization": f"Bearer {as_}", "idempotency-key": once or f"write-{self.writes}"}
+        return await self.http.request(method, path, json=given, headers=headers)
+
+    async def good(self, method: str, path: str, given: Any = None, **how: Any) -> dict[str, Any]:
+        answer = await self.ask(method, path, given, **how)
+        assert answer.status_code in {200, 201}, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def code(self, method: str, path: str, given: Any = None, **how: Any) -> tuple[int, str, list[str]]:
+        answer = await self.ask(method, path, given, **how)
+        assert answer.headers["content-type"] == "application/problem+json", answer.text
+        problem = answer.json()
+        return answer.status_code, problem["code"], [each["field"] for each in problem.get("fields", ())]
+
+    async def history(self, *, as_: str = MINE) -> list[dict[str, Any]]:
+        found = await self.good("GET", "/v1/seller/history?limit=500", as_=as_)
+        items: list[dict[str, Any]] = found["items"]
+        return items
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[Client]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        made = Client(http)
+        for seller, code in SELLERS.values():
+            await made.good("POST", "/v1/sellers", body(seller, code), as_=RUNS)
+        yield made
+
+
+async def test_a_seller_is_what_it_was_registered_as(client: Client, pool: AsyncPool) -> None:
+    """SR-1."""
+    assert await client.good("GET", "/v1/seller") == {
+        "id": "seller-1",
+        "code": "SATU",
+        "name": "Toko",
+        "address": "Jl. Satu\nJakarta",
+        "zone": "Asia/Jakarta",
+        "tax_mode": "NONE",
+        "tax_rate_basis_points": 0,
+        "npwp": None,
+        "documents": "COMPLETE",
+        "methods": ["COD"],
+        "bank_accounts": [],
+    }
+    async with pool.connection() as connection:
+        found = await reading.seller_of(connection, "seller-1")
+        assert found is not None
+        assert (found.code, found.zone, found.tax_mode) == ("SATU", "Asia/Jakarta", TaxMode.NONE)
+        assert found.payment_methods == {PaymentMethod.COD}
+        assert await reading.seller_of(connection, "nobody") is None
+
+
+async def test_a_code_is_unique_and_never_changes(client: Client, pool: AsyncPool, database: str) -> None:
+    """SR-1."""
+    assert await client.code("POST", "/v1/sellers", body("seller-3", "SATU"), as_=RUNS) == (
+        409,
+        "CODE_TAKEN",
+        [],
+    )
+    assert await client.code("PATCH", "/v1/seller", {"code": "LAIN"}) == (422, "INVALID", ["code"])
+    with psycopg.connect(database) as connection, pytest.raises(psycopg.errors.CheckViolation):
+        connection.execute("UPDATE orders.sellers SET code = 'LAIN' WHERE id = 'seller-1'")
+
+
+async def test_only_the_operator_registers_sellers(client: Client) -> None:
+    """18.2; a key of a seller that is not there finds nothing."""
+    assert (await client.code("POST", "/v1/sellers", body("seller-3", "TIGA"), as_=AGENTS))[0] == 403
+    assert (await client.code("GET", "/v1/seller", as_=RUNS))[0] == 403
+
+
+async def test_wrong_fields_of_a_seller_are_named_together(client: Client) -> None:
+    given = {"zone": "Mars/Olympus", "tax_mode": "EXCLUSIVE", "tax_rate_basis_points": 0}
+    assert await client.code("PATCH", "/v1/seller", given) == (
+        422,
+        "INVALID",
+        ["zone", "tax_rate_basis_points"],
+    )
+    assert await client.code("PATCH", "/v1/seller", {"npwp": "01.234.567"}) == (422, "INVALID", ["npwp"])
+    assert await client.code("PATCH", "/v1/seller", {"colour": "red"}) == (422, "INVALID", ["colour"])
+    assert (await client.code("PATCH", "/v1/seller", {"name": "a\x00b"}))[2] == ["name"]
+    assert await client.history() == (await client.history())
+    assert [each["change"] for each in await client.history()] == ["added", "registered"]
+
+
+async def test_a_taxpayers_number_is_sealed_and_shown_by_its_last_four_digits(
+    client: Client, pool: AsyncPool, database: str
+) -> None:
+    """SD-07, SD-08, SR-14: neither table nor history holds it in clear."""
+    shown = await client.good("PATCH", "/v1/seller", {"npwp": "01.234.567.8-901.000"})
+    assert shown["npwp"] == "************1000"
+    with psycopg.connect(database) as connection:
+        [[sealed]] = connection.execute("SELECT npwp_sealed FROM orders.sellers WHERE id = 'seller-1'")
+        rows = connection.execute(
+            "SELECT to_json(s)::text FROM orders.sellers s UNION ALL"
+            " SELECT to_json(h)::text FROM orders.registry_history h UNION ALL"
+            " SELECT to_json(a)::text FROM orders.registry_answers a"
+        ).fetchall()
+    assert SEALER.open(sealed, associated("seller", "seller-1", "npwp")) == b"0012345678901000"
+    assert all("12345678901" not in row[0] for row in rows)
+
+
+async def test_somebody_always_owns_and_nobody_is_forgotten(client: Client, pool: AsyncPool) -> None:
+    """SR-3."""
+    people = "/v1/seller/people"
+    assert await client.code("PATCH", f"{people}/owner-SATU", {"active": False}) == (409, "LAST_OWNER", [])
+    assert await client.code("PATCH", f"{people}/owner-SATU", {"role": "AGENT"}) == (409, "LAST_OWNER", [])
+    ani = await client.good("POST", people, {"name": "Ani"})
+    async with pool.connection() as connection:
+        assert await reading.agents(connection, "seller-1") == {ani["id"]}
+        await client.good("PATCH", f"{people}/{ani['id']}", {"active": False})
+        assert await reading.agents(connection, "seller-1") == frozenset()
+        assert (await reading.people(connection, "seller-1"))[ani["id"]].name == "Ani"
+    await client.good("PATCH", f"{people}/{ani['id']}", {"active": True, "role": "OWNER"})
+    await client.good("PATCH", f"{people}/owner-SATU", {"active": False})
+    assert [each["active"] for each in (await client.good("GET", people))["items"]].count(False) == 1
+    assert await client.code("POST", people, {"name": "Budi", "role": "KING"}) == (422, "INVALID", ["role"])
+
+
+async def test_tags_are_kept_once_and_as_first_written(client: Client) -> None:
+    """SR-7, AT-3."""
+    first = await client.good("POST", "/v1/seller/tags", {"tag": " Prioritas "})
+    assert await client.good("POST", "/v1/seller/tags", {"tag": "PRIORITAS"}) == first
+    other = await client.good("POST", "/v1/seller/tags", {"tag": "Grosir"})
+    assert first["tag"] == "Prioritas"
+    path = f"/v1/seller/tags/{other['id']}"
+    assert await client.code("PATCH", path, {"tag": "prioritas"}) == (409, "TAG_EXISTS", [])
+    assert await client.code("POST", "/v1/seller/tags", {"tag": "x" * 41}) == (422, "INVALID", ["tag"])
+    assert (await client.good("PATCH", path, {"tag": "GROSIR"}))["tag"] == "GROSIR"
+    assert [each["tag"] for each in (await client.good("GET", "/v1/seller/tags"))["items"]] == [
+        "GROSIR",
+        "Prioritas",
+    ]
+    await client.good("DELETE", path)
+    assert await client.code("DELETE", path) == (404, "NOT_FOUND", [])
+
+
+async def test_a_reason_is_retired_and_never_lost(client: Client, pool: AsyncPool) -> None:
+    """SR-8, WF-5."""
+    path = "/v1/seller/reasons"
+    given = {"code": "NO_STOCK", "label": "Stok habis", "given_by": "SELLER"}
+    assert await client.good("POST", path, given) == {**given, "active": True}
+    assert await client.code("POST", path, given) == (409, "REASON_EXISTS", [])
+    assert await client.code("POST", path, {**given, "code": "UNPAID"}) == (409, "REASON_EXISTS", [])
+    assert await client.code("POST", path, {**given, "code": "no stock", "given_by": "X"}) == (
+        422,
+        "INVALID",
+        ["code", "given_by"],
+    )
+    await client.good("PATCH", f"{path}/NO_STOCK", {"active": False})
+    assert await client.code("PATCH", f"{path}/UNPAID", {"label": "x"}) == (409, "REASON_BUILT_IN", [])
+    listed = (await client.good("GET", path))["items"]
+    assert [(each["code"], each["active"]) for each in listed] == [("UNPAID", True), ("NO_STOCK", False)]
+    async with pool.connection() as connection:
+        found = await reading.reasons(connection, "seller-1")
+    assert (found["UNPAID"], found["NO_STOCK"].label) == (UNPAID, "Stok habis")
+
+
+async def test_policies_are_versioned_whole_and_hold_from_then_on(client: Client, pool: AsyncPool) -> None:
+    """SR-9, CV-6."""
+    path = "/v1/seller/policies"
+    assert (await client.good("GET", path))["version"] == 0
+    async with pool.connection() as connection:
+        assert await reading.policies_in_force(connection, "seller-1") == DEFAULTS
+        assert await reading.policies_in_force(connection, "nobody") == DEFAULTS
+        first = await client.good("PUT", path, {"return_window_days": 14, "unpaid_lapses_days": 3})
+        assert (first["version"], first["return_window_days"], first["bill_term_days"]) == (1, 14, 14)
+        found = await reading.policies_in_force(connection, "seller-1")
+        assert (found.version, found.policies.unpaid_lapses_days) == (1, 3)
+        second = await client.good("PUT", path, {"hold_needed": {"manual": False}})
+        assert (second["version"], second["return_window_days"]) == (2, 7)
+        found = await reading.policies_in_force(connection, "seller-1")
+        assert (found.policies.hold_needed.manual, found.policies.hold_needed.storefront) == (False, True)
+    assert (await client.good("PUT", path, {"hold_needed": {"manual": False}}))["version"] == 2
+    bad = {"return_window_days": 61, "negotiation_applying": "NEVER"}
+    assert await client.code("PUT", path, bad) == (422, "INVALID", [*bad])
+    assert (await client.code("PUT", path, {"return_window_days": "7"}))[2] == ["return_window_days"]
+    versions = (await client.good("GET", f"{path}/versions"))["items"]
+    assert [(each["version"], each["author"]) for each in versions] == [
+        (2, f"env-{MINE}"),
+        (1, f"env-{MINE}"),
+    ]
+
+
+async def test_a_version_is_never_changed(client: Client, pool: AsyncPool) -> None:
+    """SR-9, SR-14: the service's own role can neither change a version nor the history."""
+    await client.good("PUT", "/v1/seller/policies", {"bill_term_days": 30})
+    for statement in (
+        "UPDATE orders.policy_versions SET version = 9",
+        "DELETE FROM orders.calendar_versions",
+        "DELETE FROM orders.registry_history",
+        "UPDATE orders.registry_history SET caller = 'somebody else'",
+        "DELETE FROM orders.people",
+        "DELETE FROM orders.cancel_reasons",
+    ):
+        async with pool.connection() as connection:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                await connection.execute(statement)
+
+
+async def test_holidays_are_versioned(client: Client, pool: AsyncPool) -> None:
+    """SR-10."""
+    path = "/v1/seller/calendars"
+    days = [{"day": "2026-12-25", "name": "Natal"}, {"day": "2026-08-17", "name": "Kemerdekaan"}]
+    set_ = await client.good("PUT", path, {"days": days})
+    assert (set_["version"], [each["day"] for each in set_["days"]]) == (1, ["2026-08-17", "2026-12-25"])
+    assert await client.good("GET", path) == set_
+    assert await client.code("PUT", path, {"days": [days[0], days[0]]}) == (422, "INVALID", ["days"])
+    async with pool.connection() as connection:
+        found = await reading.calendar_in_force(connection, "seller-1")
+        assert (found.version, found.days[0].name) == (1, "Kemerdekaan")
+    assert [each["version"] for each in (await client.good("GET", f"{path}/versions"))["items"]] == [1]
+
+
+async def test_payment_methods_are_a_choice_of_four(client: Client, pool: AsyncPool) -> None:
+    """SR-11."""
+    path = "/v1/seller/payment-methods"
+    account = {"bank": "Bank Contoh", "number": "123-456", "holder": "Toko"}
+    assert await client.code("PUT", path, {"methods": ["TRANSFER"]}) == (422, "INVALID", ["bank_accounts"])
+    assert (await client.code("PUT", path, {"methods": ["BARTER"]}))[0] == 422
+    given = {"methods": ["COD", "TRANSFER"], "bank_accounts": [account]}
+    assert await client.good("PUT", path, given) == given
+    assert await client.good("GET", path) == given
+    async with pool.connection() as connection:
+        found = await reading.seller_of(connection, "seller-1")
+    assert found is not None
+    assert found.payment_methods == {PaymentMethod.COD, PaymentMethod.TRANSFER}
+
+
+async def test_a_known_customer_keeps_its_category(client: Client, pool: AsyncPool) -> None:
+    """SR-12, ST-17."""
+    at = clock.now()
+    async with pool.connection() as connection:
+        for shop, category in (("shop-1", "RESELLER"), ("shop-2", "CUSTOMER")):
+            given = await customers.customer_seen(
+                connection, "seller-1", "buyer-1", source="CHANNEL", shop=shop, category=category, at=at
+            )
+            assert given == "RESELLER"
+    await client.good("POST", "/v1/seller/customer-categories", {"code": "VIP", "label": "Utama"})
+    path = "/v1/seller/customers/buyer-1"
+    assert await client.code("PATCH", path, {"category": "KING"}) == (422, "INVALID", ["category"])
+    assert (await client.good("PATCH", path, {"category": "VIP"}))["category"] == "VIP"
+    [listed] = (await client.good("GET", "/v1/seller/customers"))["items"]
+    assert (listed["buyer"], listed["category"], listed["first_seen"]["shop"]) == ("buyer-1", "VIP", "shop-1")
+    assert await client.code("GET", path, as_=THEIRS) == (404, "NOT_FOUND", [])
+    async with pool.connection() as connection:
+        assert await customers.forget_customer(connection, "seller-1", "buyer-1")
+        assert not await customers.forget_customer(connection, "seller-1", "buyer-1")
+
+
+async def test_every_change_has_a_row_of_history_and_no_change_has_none(client: Client) -> None:
+    """SR-14: who, when, what."""
+    ani = (await client.good("POST", "/v1/seller/people", {"name": "Ani"}))["id"]
+    tag = (await client.good("POST", "/v1/seller/tags", {"tag": "A"}))["id"]
+    reason = {"code": "LATE", "label": "Terlambat", "given_by": "BUYER"}
+    await client.good("POST", "/v1/seller/reasons", reason)
+    made = await client.good("POST", "/v1/seller/keys", {"name": "Kasir", "role": "AGENT"})
+    writes: list[tuple[str, str, Any]] = [
+        ("PATCH", "/v1/seller", {"name": "Toko Baru"}),
+        ("PATCH", f"/v1/seller/people/{ani}", {"name": "Ani B."}),
+        ("PATCH", f"/v1/seller/tags/{tag}", {"tag": "B"}),
+        ("PATCH", "/v1/seller/reasons/LATE", {"label": "Lambat"}),
+        ("PUT", "/v1/seller/policies", {"bill_term_days": 30}),
+        ("PUT", "/v1/seller/calendars", {"days": [{"day": "2026-12-25", "name": "Natal"}]}),
+        ("PUT", "/v1/seller/payment-methods", {"methods": ["COD", "GATEWAY"]}),
+        ("POST", "/v1/seller/customer-categories", {"code": "VIP", "label": "Utama"}),
+        ("DELETE", f"/v1/seller/keys/{made['id']}", None),
+    ]
+    for method, path, given in writes:
+        before = await client.history()
+        await client.good(method, path, given)
+        [row] = (await client.history())[: -len(before)]
+        assert (row["caller"], row["role"]) == (f"env-{MINE}", "OWNER"), path
+        assert row["before"] != row["after"], path
+        assert row["at"].startswith("20"), path
+        await client.good(method, path, given)
+        assert len(await client.history()) == len(before) + 1, f"{path} again is no change."
+    assert {row["subject"] for row in await client.history(as_=THEIRS)} == {"seller", "person"}
+
+
+async def test_a_write_is_done_once_under_its_key(client: Client) -> None:
+    """GR-4 for the registry: the same answer, one change; another body is KEY_REUSED."""
+    first = await client.good("POST", "/v1/seller/people", {"name": "Ani"}, once="k")
+    assert await client.good("POST", "/v1/seller/people", {"name": "Ani"}, once="k") == first
+    assert await client.code("POST", "/v1/seller/people", {"name": "Budi"}, once="k") == (
+        422,
+        "KEY_REUSED",
+        [],
+    )
+    assert await client.code("POST", "/v1/seller/tags", {"tag": "Ani"}, once="k") == (422, "KEY_REUSED", [])
+    names = [each["name"] for each in (await client.good("GET", "/v1/seller/people"))["items"]]
+    assert names.count("Ani") == 1
+    other = await client.good("POST", "/v1/seller/people", {"name": "Budi"}, once="k", as_=THEIRS)
+    assert other["name"] == "Budi"
+    bare = await client.http.post(
+        "/v1/seller/tags", json={"tag": "x"}, headers={"authorization": f"Bearer {MINE}"}
+    )
+    assert (bare.status_code, bare.json()["fields"][0]["field"]) == (422, "Idempotency-Key")
+
+
+async def test_agents_read_what_they_choose_from_and_change_nothing(client: Client) -> None:
+    """18.2: the registry is the owner's, even for an agent whose key holds the scope."""
+    for path in ("", "/people", "/tags", "/reasons", "/policies", "/calendars", "/payment-methods"):
+        assert (await client.ask("GET", f"/v1/seller{path}", as_=AGENTS)).status_code == 200, path
+    for path in ("/history", "/keys"):
+        assert (await client.code("GET", f"/v1/seller{path}", as_=AGENTS))[:2] == (403, "NOT_PERMITTED")
+    for method, path, given in (
+        ("PATCH", "", {"name": "x"}),
+        ("POST", "/people", {"name": "x"}),
+        ("POST", "/tags", {"tag": "x"}),
+        ("PUT", "/policies", {}),
+        ("POST", "/keys", {"name": "x", "role": "AGENT"}),
+    ):
+        found = await client.code(method, f"/v1/seller{path}", given, as_=AGENTS)
+        assert found[:2] == (403, "NOT_PERMITTED"), path
+
+
+async def test_a_key_is_shown_once_and_kept_as_a_hash(client: Client, database: str) -> None:
+    """SR-13."""
+    given = {"name": "Halaman", "role": "INTAKE"}
+    made = await client.good("POST", "/v1/seller/keys", given, once="k")
+    assert (made["scopes"], made["key"][:6]) == (["intake"], "jejak_")
+    assert (await client.good("POST", "/v1/seller/keys", given, once="k"))["key"] is None
+    listed = await client.good("GET", "/v1/seller/keys")
+    with psycopg.connect(database) as connection:
+        tables = [
+            row[0]
+            for row in connection.execute(
+                "SELECT to_json(k)::text FROM orders.api_keys k UNION ALL"
+                " SELECT to_json(h)::text FROM orders.registry_history h UNION ALL"
+                " SELECT to_json(a)::text FROM orders.registry_answers a"
+            )
+        ]
+    assert made["key"] not in json.dumps([listed, tables])
+    # It opens what its role may, and nothing else.
+    assert (await client.code("GET", "/v1/seller", as_=made["key"]))[0] == 403
+    assert (await client.good("POST", "/v1/tokens", {}, as_=made["key"]))["scopes"] == ["intake"]
+
+
+async def test_nobody_grants_what_the_role_or_the_caller_may_not(client: Client) -> None:
+    """SR-4."""
+    path = "/v1/seller/keys"
+    for role, scopes, field in (
+        ("AGENT", ["registry"], "scopes"),
+        ("INTAKE", ["contact"], "scopes"),
+        ("OWNER", ["*"], "scopes"),
+        ("OWNER", ["operator"], "scopes"),
+        ("OPERATOR", [], "role"),
+        ("BUYER", [], "role"),
+        ("owner", [], "role"),
+    ):
+        given = {"name": "x", "role": role, "scopes": scopes}
+        assert (await client.code("POST", path, given))[2] == [field], (role, scopes)
+    for days in (0, 367):
+        assert (await client.code("POST", path, {"name": "x", "role": "AGENT", "days": days}))[2] == ["days"]
+    narrow = await client.good("POST", path, {"name": "x", "role": "OWNER", "scopes": ["registry"]})
+    given = {"name": "y", "role": "AGENT", "scopes": ["contact"]}
+    assert (await client.code("POST", path, given, as_=narrow["key"]))[2] == ["scopes"]
+
+
+async def test_a_key_ends_by_its_time_by_revocation_and_with_its_person(
+    client: Client, pool: AsyncPool
+) -> None:
+    """SR-3, SR-13: seen at the latest when what a process remembers of a key is 5 s old."""
+    passed = 0.0
+    source = keys.DatabaseKeys(pool, monotonic=lambda: passed)
+    ani = (await client.good("POST", "/v1/seller/people", {"name": "Ani"}))["id"]
+    given = {"name": "Ani", "role": "AGENT", "stands_for": ani, "days": 1}
+    made = [await client.good("POST", "/v1/seller/keys", given) for _ in range(2)]
+    at = clock.now()
+    for each in made:
+        found = await source.find(each["key"], at)
+        assert found is not None
+        assert (found.id, found.seller, found.role, found.stands_for) == (
+            each["id"],
+            "seller-1",
+            "AGENT",
+            ani,
+        )
+        with pytest.raises(Exception, match="expired"):
+            await source.find(each["key"], at + timedelta(days=1, seconds=1))
+    await client.good("DELETE", f"/v1/seller/keys/{made[0]['id']}")
+    assert await source.find(made[0]["key"], at) is not None, "remembered"
+    passed += keys.REMEMBERED_SECONDS
+    with pytest.raises(Exception, match="taken back"):
+        await source.find(made[0]["key"], at)
+    assert await source.find(made[1]["key"], at) is not None
+    await client.good("PATCH", f"/v1/seller/people/{ani}", {"active": False})
+    passed += keys.REMEMBERED_SECONDS
+    with pytest.raises(Exception, match="taken back"):
+        await source.find(made[1]["key"], at)
+    assert await source.find("jejak_unknown", at) is None
+    given = {"name": "Ani", "role": "AGENT", "stands_for": ani}
+    assert (await client.code("POST", "/v1/seller/keys", given))[2] == ["stands_for"]
+
+
+async def test_a_token_is_made_of_a_key_and_never_of_a_token(client: Client) -> None:
+    made = await client.good("POST", "/v1/tokens", {"scopes": ["orders:read"], "seconds": 60}, as_=AGENTS)
+    assert (made["scopes"], made["seller"], made["role"]) == (["orders:read"], "seller-1", "AGENT")
+    assert (await client.good("GET", "/v1/seller", as_=made["token"]))["code"] == "SATU"
+    assert (await client.code("GET", "/v1/seller/customers", as_=made["token"]))[:2] == (403, "NOT_PERMITTED")
+    assert (await client.code("POST", "/v1/tokens", {}, as_=made["token"]))[:2] == (403, "NOT_PERMITTED")
+    given = {"scopes": ["orders:read", "operator"]}
+    assert await client.code("POST", "/v1/tokens", given, as_=AGENTS) == (422, "INVALID", ["scopes"])
+    assert (await client.code("POST", "/v1/tokens", {"seconds": 901}))[2] == ["seconds"]
+    public = await client.http.get("/.well-known/jwks.json")
+    [shown] = public.json()["keys"]
+    assert (shown["kid"], shown["use"], "d" in shown) == ("t1", "sig", False)
+
+
+async def test_the_command_registers_once(pool: AsyncPool, database: str) -> None:
+    given = SellerBody.model_validate(body("seller-9", "DEMO", npwp="01.234.567.8-901.000"))
+    first = await registering.register(database, SEALER, given)
+    again = await registering.register(database, SEALER, given)
+    assert (first, first["npwp"]) == (again, "************1000")
+    with pytest.raises(RegistryRefused, match="another one"):
+        await registering.register(database, SEALER, given.model_copy(update={"id": "seller-10"}))
+    async with pool.connection() as connection:
+        assert len(await reading.people(connection, "seller-9")) == 1
+
+
+@pytest.mark.parametrize("path", ["people", "tags", "customers", "keys", "history", "policies/versions"])
+async def test_a_forged_cursor_is_a_wrong_field(client: Client, path: str) -> None:
+    from libs.runtime.pages import cursor_of
+
+    for mark in ("a\x00b", 2**63, -1, ["x"], None):
+        answer = await client.ask("GET", f"/v1/seller/{path}?cursor={cursor_of(mark)}")
+        assert answer.status_code in {200, 422}, answer.text
+
+
+async def test_lists_come_in_pages_that_never_skip_or_repeat(client: Client) -> None:
+    for number in range(5):
+        await client.good("POST", "/v1/seller/tags", {"tag": f"tag {number}"})
+    for path, count in (("tags", 5), ("history", 7), ("people", 1)):
+        seen: list[str] = []
+        cursor = ""
+        for _ in range(10):
+            page = await client.good("GET", f"/v1/seller/{path}?limit=2&cursor={cursor}")
+            seen += [json.dumps(each) for each in page["items"]]
+            cursor = page["next"]
+            if cursor is None:
+                break
+        assert (len(seen), len(set(seen))) == (count, count), path
