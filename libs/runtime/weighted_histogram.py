@@ -43,7 +43,7 @@ class WeightedHistogram(Collector):
     ) -> None:
         self.name = name
         self._documentation = documentation
-        self._label_names = tuple(label_names)
+        self.label_names = tuple(label_names)
         self._bounds = tuple(buckets)
         self._series: dict[tuple[str, ...], Series] = {}
         if registry is not None:
@@ -53,12 +53,12 @@ class WeightedHistogram(Collector):
         """The series of these label values, made at its first use."""
         found = self._series.get(values)
         if found is None:
-            assert len(values) == len(self._label_names), "A series has a value for each label."
+            assert len(values) == len(self.label_names), "A series has a value for each label."
             found = self._series[values] = Series(self._bounds)
         return found
 
     def _family(self) -> HistogramMetricFamily:
-        return HistogramMetricFamily(self.name, self._documentation, labels=self._label_names)
+        return HistogramMetricFamily(self.name, self._documentation, labels=self.label_names)
 
     def describe(self) -> Iterable[HistogramMetricFamily]:
         yield self._family()

@@ -329,10 +329,13 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
 
 
 @contextmanager
-def running_system() -> Iterator[System]:
-    """A system with empty data, for one session; nothing of it is left running."""
+def running_system(*, traces: str) -> Iterator[System]:
+    """A system with empty data, for one session; nothing of it is left running. All traces are sent there."""
     with locked(LOCAL / "stack" / "faults.lock"), pytest.MonkeyPatch.context() as told:
         tell(told)
+        told.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", traces)
+        told.setenv("OTEL_TRACES_SAMPLER_ARG", "1")
+        told.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
         up.down(Layout(DIRECTORY))
         NativeStack(DIRECTORY).remove()
         system = System(Layout(DIRECTORY))
