@@ -1,11 +1,15 @@
 """Spans: what begins a trace, how it goes on, what a span says and what it never says."""
 
 import asyncio
+import io
+import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
@@ -18,6 +22,7 @@ from libs.runtime.clock import now
 from libs.runtime.http_tracing import http_client, http_server
 from libs.runtime.kafka import Outgoing
 from libs.runtime.kafka_tracing import processing, sending
+from libs.runtime.logs import configure_logs
 from libs.runtime.records import Record
 from libs.runtime.tracing import (
     TracingSettings,
@@ -385,3 +390,20 @@ async def test_tasks_begun_within_a_batch_belong_to_it(spans: Spans) -> None:
 
     with processing("t", "g", [consumed(1)]):
         assert is_sampled(await asyncio.create_task(append()))
+
+
+@pytest.mark.usefixtures("own_logs")
+def test_the_lines_of_what_is_traced_name_the_trace(spans: Spans) -> None:
+    stream = io.StringIO()
+    configure_logs("orders", stream=stream)
+    structlog.get_logger("x").info("before")
+    with processing("t", "g", [consumed(1)]):
+        structlog.get_logger("x").info("within")
+        logging.getLogger("uvicorn.error").warning("A library says something.")
+    before, *within = [json.loads(line) for line in stream.getvalue().splitlines()]
+    outer = next(span for span in spans.ended() if span.parent is None)
+    assert "trace_id" not in before
+    assert outer.context is not None
+    assert [(line["trace_id"], line["span_id"]) for line in within] == [
+        (f"{outer.context.trace_id:032x}", f"{outer.context.span_id:016x}")
+    ] * 2
