@@ -10,15 +10,15 @@ from starlette.types import ASGIApp
 
 from libs.runtime import outbox
 from libs.runtime.asgi import Status, make_api
-from libs.runtime.auth import ApiKeys
 from libs.runtime.jwe import Envelopes
 from libs.runtime.kafka import KafkaSettings
-from libs.runtime.openapi import describe
 from libs.runtime.keys import KeyEncryptionKeys
+from libs.runtime.openapi import describe
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
 from libs.runtime.relay import add_relay
 from libs.runtime.sealing import Sealer
 from libs.runtime.serving import Process
+from libs.runtime.tokens import callers
 from services.channels.answer_shapes import ANSWERS
 from services.channels.api import routes
 from services.channels.clients import Caller, MarketClient
@@ -139,7 +139,13 @@ class Parts:
 
     def _add_reader(self, clients: Mapping[str, MarketClient]) -> None:
         reader = Reader(
-            self.store, self.shops, self.reads, clients, self.reads_bell, seal_buyer=self.envelopes.seal, on_published=self.outbox_bell.ring
+            self.store,
+            self.shops,
+            self.reads,
+            clients,
+            self.reads_bell,
+            seal_buyer=self.envelopes.seal,
+            on_published=self.outbox_bell.ring,
         )
         self.process.resource("reads bell", self.reads_bell.listening)
         self.process.task("reader", reader.run)
@@ -201,7 +207,7 @@ class Parts:
             unpublished = await outbox.unpublished(self.pool, SCHEMA)
             return Status(0, unpublished, pending + reads_waiting, parked + reads_parked)
 
-        app = make_api(SERVICE, ApiKeys(self.settings.api_keys), health=self.process.health, status=status)
+        app = make_api(SERVICE, callers(self.settings), health=self.process.health, status=status)
         app.include_router(routes(self.shops, self.store))
         describe(app, ANSWERS)
         return app
