@@ -15,6 +15,8 @@ LINES_MAX = 200
 Text = Annotated[str, Meta(max_length=500)]
 Note = Annotated[str, Meta(max_length=2000)]
 Word = Annotated[str, Meta(max_length=128)]
+# A code of one of the seller's lists; free text would be data of a buyer (17.1) and is sealed by the door.
+Code = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,64}$")]
 
 
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
@@ -151,7 +153,7 @@ class EditOrder(Command, frozen=True, kw_only=True, gc=False):
 class CancelOrder(Command, frozen=True, kw_only=True, gc=False):
     """T8 Batalkan Pesanan, T25 Setujui pembatalan: a reason of the seller's list and who wanted it (CR-1)."""
 
-    reason: Word = ""
+    reason: Code = ""
     by: str = "SELLER"
 
 
@@ -201,7 +203,7 @@ class RequestCancellation(Command, frozen=True, kw_only=True, gc=False):
     `note` says how the buyer asked; owner and agent must give one (GR-11).
     """
 
-    reason: Word = ""
+    reason: Code = ""
     parts: Parts = ()
     note: Note = ""
 
@@ -229,7 +231,7 @@ class UnmarkReady(GoodsCommand, frozen=True, kw_only=True, gc=False):
 class CancelLines(GoodsCommand, frozen=True, kw_only=True, gc=False):
     """T30 Batalkan sebagian; `accept_request` names the open request, which then does not stop it (T25)."""
 
-    reason: Word = ""
+    reason: Code = ""
     by: str = "SELLER"
     accept_request: bool = False
 
@@ -384,7 +386,8 @@ class Given(Struct, frozen=True, kw_only=True, gc=False):
     """What a decision gets beside order and command (CV-4).
 
     `ids` are fresh ids that it may use, `proposed_numbers` the next of each series (ORDER, BILL), `buyer` and
-    `text` what the door sealed of the command. What is None is not checked: the door has no list of it.
+    `text` what the door sealed of the recipient and of the free text. What is None is not checked: the door
+    has no list of it.
     """
 
     at: Instant

@@ -132,6 +132,7 @@ def _request(d: Deciding, command: c.RequestCancellation) -> None:
             lines=tuple(dict.fromkeys(piece.line for piece in named)),
             by=e.Actor.BUYER,
             reason=command.reason,
+            text=d.given.text,
             parts=tuple(e.MovedPart(part=0, line=each.line, quantity=each.quantity) for each in named),
         )
     )

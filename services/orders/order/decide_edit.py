@@ -116,6 +116,34 @@ def _line_edited(
     return new, changes
 
 
+def _claims(order: Order, new: Edited) -> tuple[tuple[e.Units, ...], tuple[e.Units, ...]]:
+    """CR-14: what the stock keeper is to reserve and to release, by line."""
+    before, lines = quantities_of(order), {line.line: line for line in order.lines}
+    reserve: list[e.Units] = []
+    release: list[e.Units] = []
+
+    def note(into: list[e.Units], line: e.PlacedLine, quantity: int) -> None:
+        if quantity > 0:
+            into.append(e.Units(line=line.line, quantity=quantity, sku=line.sku, warehouse=line.warehouse))
+
+    for line in new.lines:
+        old, after = lines.get(line.line), new.quantities[line.line]
+        had = before.get(line.line, 0)
+        if old is not None and _claimed(old) != _claimed(line):
+            note(release, old, had)
+            note(reserve, line, after)
+        else:
+            note(reserve, line, after - had)
+            note(release, line, had - after)
+    for gone in lines.keys() - {line.line for line in new.lines}:
+        note(release, lines[gone], before[gone])
+    return tuple(reserve), tuple(release)
+
+
+def _claimed(line: e.PlacedLine) -> tuple[str, str, str, str]:
+    return line.sku, line.product, line.variant, line.warehouse
+
+
 def other_changes(order: Order, command: c.EditOrder) -> list[e.Change]:
     """Changes of fees, shipping, method and recipient; a buyer's fields by name alone (ED-4, PD-1)."""
     found = [
@@ -226,6 +254,7 @@ def _event(order: Order, command: c.EditOrder, given: Given, new: Edited) -> e.O
     owned = order.source == "CHANNEL"
     priced = any(change.field in _PRICED for change in changes)
     covered = covers(given.hold, new.raised, given)
+    reserve, release = _claims(order, new)
     event = e.OrderEdited(
         at=given.at,
         actor=given.actor,
@@ -237,6 +266,8 @@ def _event(order: Order, command: c.EditOrder, given: Given, new: Edited) -> e.O
         lines=new.lines,
         parts=() if owned else _parts(order, new, touched),
         edited_lines=() if owned else tuple(sorted(touched)),
+        reserve=() if owned else reserve,
+        release=() if owned else release,
         discount=order.discount if command.discount is None else command.discount,
         shipping_fee=order.shipping_fee if command.shipping_fee is None else command.shipping_fee,
         insurance_fee=order.insurance_fee if command.insurance_fee is None else command.insurance_fee,

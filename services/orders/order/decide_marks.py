@@ -64,9 +64,9 @@ def _tag(d: Deciding, command: c.TagOrder) -> None:
         d.emit(e.OrderTagged(**d.said, added=added, removed=removed))
 
 
-def _hold(d: Deciding, command: c.HoldOrder) -> None:
+def _hold(d: Deciding, _command: c.HoldOrder) -> None:
     if not d.order.on_hold:
-        d.emit(e.OrderHeld(**d.said, reason=command.reason))
+        d.emit(e.OrderHeld(**d.said, text=d.given.text))
 
 
 def _release(d: Deciding, _command: c.ReleaseOrder) -> None:

@@ -143,7 +143,7 @@ def _credit_too_much(order: Order, command: c.RecordCredit, _given: Given) -> se
 
 def _credit(d: Deciding, command: c.RecordCredit) -> None:
     cause = f"credit:{d.order.sequence + 1}"
-    d.emit(e.CreditRecorded(**d.said, amount=command.amount, cause=cause, reason=command.reason))
+    d.emit(e.CreditRecorded(**d.said, amount=command.amount, cause=cause, text=d.given.text))
     if d.order.billing is not Billing.NONE and money.net_paid(d.order) == money.payable(d.order) == 0:
         d.emit(e.BillVoided(**d.implied, number=d.order.bill_number))
     consequences(d)

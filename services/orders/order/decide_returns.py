@@ -20,7 +20,7 @@ def _lines(order: Order, command: c.OpenReturnCase, _given: Given) -> list[Field
 
 
 def _open(d: Deciding, command: c.OpenReturnCase) -> None:
-    d.emit(e.ReturnCaseOpened(**d.said, case=d.named("c"), lines=command.lines, reason=command.reason))
+    d.emit(e.ReturnCaseOpened(**d.said, case=d.named("c"), lines=command.lines, text=d.given.text))
 
 
 def open_case(order: Order, name: str) -> ReturnCase | None:

@@ -76,6 +76,7 @@ from services.orders.order.seller_events import (
     StockCovered,
     StockShort,
     TransactionClosed,
+    Units,
 )
 from services.orders.order.words import (
     Actor,
@@ -189,6 +190,7 @@ __all__ = [
     "StockShort",
     "TaxMode",
     "TransactionClosed",
+    "Units",
 ]
 
 Event = (

@@ -158,7 +158,8 @@ class CreditRecorded(Happened, frozen=True, kw_only=True, omit_defaults=True, gc
 
     amount: Minor
     cause: str
-    reason: str = ""
+    # Why is free text, so it is sealed (17.1).
+    text: Sealed | None = None
 
 
 class RefundDueChanged(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -266,7 +267,9 @@ class CancellationRequested(Happened, frozen=True, kw_only=True, omit_defaults=T
     lines: tuple[str, ...] = ()
     by: Actor | None = None
     deadline: Instant | None = None
+    # A code of the seller's list, and how the buyer asked, in sealed words (GR-11).
     reason: str = ""
+    text: Sealed | None = None
     parts: tuple[MovedPart, ...] = ()
     buyer: Sealed | None = None
 
@@ -284,7 +287,8 @@ class ReturnCaseOpened(Happened, frozen=True, kw_only=True, omit_defaults=True, 
     case: str
     lines: tuple[str, ...] = ()
     step: CaseStep = CaseStep.OPENED
-    reason: str = ""
+    # Why is free text, so it is sealed (17.1).
+    text: Sealed | None = None
 
 
 class ReturnCaseAdvanced(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=False):

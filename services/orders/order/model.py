@@ -191,7 +191,6 @@ class ReturnCase(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     step: CaseStep = CaseStep.OPENED
     mark: Mark | None = None
     event: int = 0
-    reason: str = ""
     outcome: str = ""
 
 
@@ -281,7 +280,6 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     tags: tuple[str, ...] = ()
     tax_mode: TaxMode = TaxMode.NONE
     tax_rate: int = 0
-    hold_reason: str = ""
     cancel_reason: str = ""
     cancel_label: str = ""
     cancelled_by: Actor | None = None

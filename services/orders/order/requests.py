@@ -59,7 +59,6 @@ def cased(
             step=step,
             mark=advanced(None, event.at, read_at),
             event=number,
-            reason=event.reason if isinstance(event, e.ReturnCaseOpened) else "",
         )
         return replace(order, cases=(*order.cases, case))
     case = replace(

@@ -40,6 +40,15 @@ class PartGiven(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     sku: str = ""
 
 
+class Units(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Units of a line that an edit asks the stock keeper to reserve or to release (CR-14)."""
+
+    line: str
+    quantity: Quantity
+    sku: str = ""
+    warehouse: str = ""
+
+
 class PartWarehouse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The warehouse that a part's stock was claimed in (GR-15)."""
 
@@ -96,7 +105,7 @@ class CustomerChatDelivered(Happened, frozen=True, kw_only=True, omit_defaults=T
 
 
 class CustomerChatFailed(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The message did not reach the buyer."""
+    """The message did not reach the buyer; `reason` is a code."""
 
     chat: str
     reason: str = ""
@@ -115,6 +124,8 @@ class OrderEdited(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     # Parts as they stand after the edit; parts of lines that it leaves alone are not named.
     parts: tuple[PartGiven, ...] = ()
     edited_lines: tuple[str, ...] = ()
+    reserve: tuple[Units, ...] = ()
+    release: tuple[Units, ...] = ()
     discount: Minor = 0
     shipping_fee: Minor = 0
     insurance_fee: Minor = 0
@@ -157,7 +168,7 @@ class PackageUnprepared(Moved, frozen=True, kw_only=True, omit_defaults=True, gc
 
 
 class BookingFailed(Moved, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The courier did not take the booking; the goods are ready again (T17b)."""
+    """The courier did not take the booking; the goods are ready again (T17b). `reason` is a code."""
 
     reason: str = ""
 
@@ -201,9 +212,9 @@ class BillVoided(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
 
 
 class OrderHeld(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The order was set aside (T35a)."""
+    """The order was set aside (T35a); why is free text, so it is sealed (17.1)."""
 
-    reason: str = ""
+    text: Sealed | None = None
 
 
 class OrderReleased(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=False):

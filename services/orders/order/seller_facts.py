@@ -6,10 +6,10 @@ has a command that ends it (T37).
 """
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
 from services.orders.order import events as e
@@ -47,7 +47,8 @@ class GoodsTold(Struct, frozen=True, kw_only=True, gc=False):
     quantity: e.Quantity | None = None
     good: e.Minor | None = None
     damaged: e.Minor | None = None
-    reason: str = ""
+    # A code: free text would be data of a buyer (17.1).
+    reason: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
 
 
 class StockTold(Struct, frozen=True, kw_only=True, gc=False):

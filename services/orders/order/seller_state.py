@@ -75,9 +75,9 @@ def told_by_seller(order: Order, event: Told, number: int) -> Order:
         case e.OrderTagged():
             return replace(order, tags=tags_after(order.tags, event.added, event.removed))
         case e.OrderHeld():
-            return replace(order, on_hold=True, hold_reason=event.reason)
+            return replace(order, on_hold=True)
         case e.OrderReleased():
-            return replace(order, on_hold=False, hold_reason="")
+            return replace(order, on_hold=False)
         case e.StockClaimed() | e.StockShort() | e.StockCovered():
             return _stock(order, event)
         case (
