@@ -102,6 +102,8 @@ class Described(BaseModel):
     model: type[BaseModel]
     example: Any
     about: str = "Done."
+    links: dict[str, Any] = Field(default_factory=dict)
+    """What can be asked next with what the answer tells, in OpenAPI's words."""
 
 
 Answers = Mapping[str, Described]
@@ -171,6 +173,7 @@ def _complete(operation: dict[str, Any], answer: Described | None, *, open_door:
                     "example": answer.example,
                 }
             },
+            **({"links": answer.links} if answer.links else {}),
         }
     responses["default"] = {
         "description": "A problem, told in its code.",

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, JsonValue
 
 from libs.runtime.openapi import Answer, Answers, Described
+from services.orders.command_shapes import COMMAND_ANSWERS
+from services.orders.registry.answer_shapes import REGISTRY_ANSWERS
 
 Amount = int
 """In minor units of the order's currency."""
@@ -415,9 +417,23 @@ PARKED_EXAMPLE: Final[dict[str, Any]] = {
     "parked_at": "2026-03-05T07:59:27.120Z",
 }
 
+# An order of the page can be asked for, with its history.
+_LINKS: Final[dict[str, Any]] = {
+    name: {
+        "operationRef": f"#/paths/~1v1~1orders~1{{order_id}}{path}/get",
+        "parameters": {"order_id": "$response.body#/items/0/id"},
+    }
+    for name, path in {"order": "", "events": "~1events", "timeline": "~1timeline"}.items()
+}
+
 ANSWERS: Final[Answers] = {
+    **COMMAND_ANSWERS,
+    **REGISTRY_ANSWERS,
     "GET /v1/orders": Described(
-        model=OrderPage, example={"items": [LISTED_EXAMPLE], "next": None}, about="A page of orders."
+        model=OrderPage,
+        example={"items": [LISTED_EXAMPLE], "next": None},
+        about="A page of orders.",
+        links=_LINKS,
     ),
     "GET /v1/orders/{order_id}": Described(
         model=OrderObject, example=ORDER_EXAMPLE, about="The order; its sequence is the ETag."

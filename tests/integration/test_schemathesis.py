@@ -1,0 +1,152 @@
+"""schemathesis asks the running orders whatever its document allows, and much that it does not.
+
+No answer is a server error, each has a documented status, content type and shape. The seed is fixed.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.local.layout import ROOT, Layout
+from deploy.local.services import Demo, environment
+from libs.runtime.postgres import make_pool
+from services.orders.app import migrate_orders
+from services.orders.consumer import FactsHandler
+from services.orders.tests.test_consumer import Log, fact, placed
+
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(420)]
+
+CHECKS = (
+    "no_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+)
+EXAMPLES_MAX = 12
+RUN_SECONDS_MAX = 150
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def hold_orders(database: str, seller: str) -> None:
+    """Let there be orders: news of three, one of them on its way."""
+    log = Log()
+    news = [placed(str(number)) for number in range(3)]
+    news.append(fact("PackagePickedUp", "1", minute=9, status="shipped"))
+    async with make_pool(database, "orders", name="test", size=2) as pool:
+        await FactsHandler(pool).handle([log.record({**each, "seller": seller}) for each in news], {})
+
+
+@contextmanager
+def running(told: dict[str, str], folder: Path, *roles: str) -> Iterator[None]:
+    """Processes of orders, one per role, stopped in order afterwards."""
+    started = []
+    try:
+        for role in roles:
+            # Each has a port of its own; only that of the API is asked.
+            port = {} if role == "api" else {"ORDERS_HTTP_PORT": "0"}
+            with (folder / f"{role}.log").open("wb") as log:
+                started.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "services.orders", role],
+                        cwd=ROOT,
+                        env={**os.environ, **told, **port},
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                    )
+                )
+        yield
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(30)
+
+
+def wait_for_orders(client: httpx.Client, count: int, seconds: float = 60) -> None:
+    """Return when the list shows so many orders."""
+    deadline = time.monotonic() + seconds
+    last = "nothing"
+    while time.monotonic() < deadline:
+        try:
+            answer = client.get("/v1/orders")
+            last = answer.text[:300]
+            if answer.status_code == 200 and len(answer.json()["items"]) == count:
+                return
+        except httpx.TransportError as fault:
+            last = repr(fault)
+        time.sleep(0.1)
+    raise AssertionError(f"Orders did not list {count} orders within {seconds} s: {last}")
+
+
+@pytest.fixture
+def told(kafka: str, database: str, tmp_path: Path) -> dict[str, str]:
+    """What the native stack would tell orders, with servers and port of this test's own."""
+    given = environment(Layout(tmp_path / "stack"), "orders", kafka=kafka, database=database)
+    return {**given, "ORDERS_HTTP_PORT": str(free_port())}
+
+
+def test_orders_answers_as_its_document_says(
+    told: dict[str, str], database: str, seed: int, tmp_path: Path
+) -> None:
+    demo = Demo(Layout(tmp_path / "stack"))
+    subprocess.run(
+        [sys.executable, "-m", "libs.runtime.topics", "create"],
+        cwd=ROOT, env={**os.environ, **told}, check=True, capture_output=True,
+    )  # fmt: skip
+    migrate_orders(database)
+    asyncio.run(hold_orders(database, demo.seller))
+    url = f"http://127.0.0.1:{told['ORDERS_HTTP_PORT']}"
+    bearer = f"Bearer {demo.api_key}"
+    with running(told, tmp_path, "api", "projector"):
+        with httpx.Client(base_url=url, headers={"authorization": bearer}, timeout=10) as client:
+            wait_for_orders(client, 3)
+            (tmp_path / "openapi.json").write_text(client.get("/openapi.json").text)
+        code, said = ask(url, bearer, seed, tmp_path)
+    assert code == 0, said[-20_000:]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert_asked(report, json.loads((tmp_path / "openapi.json").read_text()))
+
+
+def ask(url: str, bearer: str, seed: int, folder: Path) -> tuple[int, str]:
+    """Run schemathesis; its exit code and what it said."""
+    command = [
+        str(Path(sys.executable).parent / "schemathesis"), "run", str(folder / "openapi.json"), "--url", url,
+        "--header", f"Authorization: {bearer}", "--seed", str(seed), "--max-examples", str(EXAMPLES_MAX),
+        "--phases", "examples,fuzzing,stateful", "--checks", ",".join(CHECKS), "--request-timeout", "20",
+        "--generation-database", "none", "--suppress-health-check", "all", "--no-shrink", "--warnings", "off",
+        "--report", "json", "--report-json-path", str(folder / "report.json"), "--no-color",
+    ]  # fmt: skip
+    told = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.integration.answering", "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        env=told,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=RUN_SECONDS_MAX * 2,
+        check=False,
+    )
+    return result.returncode, result.stdout
+
+
+def assert_asked(report: dict[str, Any], document: dict[str, Any]) -> None:
+    """See that it has asked at all."""
+    print(json.dumps(report)[:3000], len(document["paths"]))
