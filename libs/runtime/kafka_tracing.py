@@ -13,7 +13,18 @@ from opentelemetry.trace import SpanKind
 
 from libs.runtime.kafka import Outgoing
 from libs.runtime.records import Record
-from libs.runtime.tracing import NOTHING, Attributes, Traced, batch, is_on, messaging, traceparent_in
+from libs.runtime.tracing import (
+    NOTHING,
+    Attributes,
+    Traced,
+    batch,
+    checked_traceparent,
+    current_batch,
+    is_on,
+    messaging,
+    traceparent_in,
+    traceparent_of,
+)
 
 _ID: Final = re.compile(rb"[0-9a-f-]{36}(?:/[0-9]{1,10})?")
 
@@ -33,6 +44,14 @@ def processing(topic: str, group: str, records: Sequence[Record]) -> AbstractCon
 
 
 _NO_BATCH: Final[AbstractContextManager[Traced]] = nullcontext(NOTHING)
+
+
+def traceparent_for_effects(record: Record) -> str | None:
+    """What to store with whatever the record brings: its span in the batch under way, else its context."""
+    span = current_batch().span((record.partition, record.offset))
+    if span is not None:
+        return traceparent_of(span)
+    return checked_traceparent(traceparent_in(record.headers))
 
 
 def _of_record(record: Record) -> bytes | None:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request, Response
 
 from libs.runtime.auth import caller
 from libs.runtime.clock import now, uuid7
+from libs.runtime.tracing import checked_traceparent, current_traceparent
 from services.orders.answers import JSON, PROBLEM, Answer, refused
 from services.orders.bulk import answer_all, results
 from services.orders.command_schemas import FACT_SCHEMA, bulk_schema, command_schema, documented
@@ -152,7 +153,7 @@ async def _asked(
         expected=expected,
         correlation_id=state.correlation_id,
         causation_id=state.request_id,
-        traceparent=headers.get("traceparent"),
+        traceparent=current_traceparent() or checked_traceparent(headers.get("traceparent", "").encode()),
         names_order=names_order,
         header_faults=tuple(faults),
     )

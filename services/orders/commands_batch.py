@@ -14,6 +14,7 @@ from libs.events.topics import ORDERS_ANSWERS
 from libs.runtime.clock import now, uuid7
 from libs.runtime.consumption import Outcomes, reason_of
 from libs.runtime.errors import Malformed
+from libs.runtime.kafka_tracing import traceparent_for_effects
 from libs.runtime.parking import fingerprint
 from libs.runtime.records import Record, frame_headers
 from services.orders.answers import Answer
@@ -94,7 +95,7 @@ def read_record(record: Record) -> Incoming:
         _text(headers, "authorization", ""),
         None if sequence is None else int(sequence[1]),
         correlation,
-        _text(headers, "traceparent", "") or None,
+        traceparent_for_effects(record),
     )
 
 

@@ -19,6 +19,7 @@ from libs.runtime.parking import open_faults
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.problems import Problem
 from libs.runtime.records import Record
+from libs.runtime.tracing import store
 from services.orders.answers import Answer, kept_answer, refused
 from services.orders.commands_batch import CommandBatch, Incoming, Skipped, positions_of, read_record
 from services.orders.concluding import Asked, Decider, Standing
@@ -209,8 +210,9 @@ class CommandsHandler:
 
     async def _append(self, batch: CommandBatch) -> bool:
         """Append the batch; False when it must be prepared anew. Raises Fenced and Transient."""
-        async with transient_faults(), self._pool.connection() as connection:
-            appended = await append(connection, batch.request)
+        with store("EXECUTE", "orders.append"):
+            async with transient_faults(), self._pool.connection() as connection:
+                appended = await append(connection, batch.request)
         if appended.outcome == "POSITION_MOVED":
             raise Fenced(f"Another consumer owns {', '.join(appended.concerned)}.")
         if appended.outcome != "OK":

@@ -11,6 +11,7 @@ import structlog
 
 from libs.runtime.errors import Transient
 from libs.runtime.postgres import AsyncPool, transient_faults
+from libs.runtime.tracing import store
 from services.orders.recorder import Appended, AppendRequest, append
 
 log = structlog.get_logger(__name__)
@@ -48,8 +49,10 @@ class GroupWriter:
         self._queue.append(waiting)
         self._arrived.set()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                return await waiting.answer
+            # The wait for its group included, since a command's caller waits for that too.
+            with store("EXECUTE", "orders.append"):
+                async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                    return await waiting.answer
         except TimeoutError:
             raise Transient("The command was not written in time.") from None
 
