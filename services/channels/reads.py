@@ -117,6 +117,53 @@ def asking(
     )
 
 
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """An order that is to be read, and when that was asked."""
+
+    connection: UUID
+    order: str
+    at: datetime
+
+    @property
+    def pair(self) -> tuple[UUID, str]:
+        return self.connection, self.order
+
+
+async def unanswered(within: Connection, asked: Iterable[Asked]) -> set[tuple[UUID, str]]:
+    """Those of the orders that no reading since the question has stated and that none is about to state."""
+    ordered = sorted(set(asked), key=lambda each: (each.connection, each.order, each.at))
+    if not ordered:
+        return set()
+    cursor = await within.execute(
+        "SELECT connection_id, order_id"
+        " FROM unnest(%b::uuid[], %b::text[], %b::timestamptz[]) AS asked (connection_id, order_id, at)"
+        " WHERE NOT EXISTS (SELECT FROM channels.readings AS known"
+        "   WHERE known.connection_id = asked.connection_id AND known.order_id = asked.order_id"
+        "   AND known.read_at >= asked.at)"
+        " AND NOT EXISTS (SELECT FROM channels.read_requests AS held"
+        "   WHERE held.connection_id = asked.connection_id AND held.order_id = asked.order_id"
+        "   AND held.state = 'WAITING')",
+        [
+            [each.connection for each in ordered],
+            [each.order for each in ordered],
+            [each.at for each in ordered],
+        ],
+    )
+    return {(row[0], row[1]) for row in await cursor.fetchall()}
+
+
+async def restating(within: Connection, orders: Iterable[tuple[UUID, str]]) -> None:
+    """Forget what the last readings of these orders stated, so that the next ones state all of it again."""
+    pairs = sorted(set(orders))
+    if pairs:
+        await within.execute(
+            "UPDATE channels.readings AS known SET facts_hashes = ''"
+            " FROM unnest(%b::uuid[], %b::text[]) AS asked (connection_id, order_id)"
+            " WHERE known.connection_id = asked.connection_id AND known.order_id = asked.order_id",
+            [[connection for connection, _ in pairs], [order for _, order in pairs]],
+        )
+
+
 async def waiting(within: Connection, orders: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
     """Those of the orders whose reading has not begun yet."""
     pairs = sorted(set(orders))
