@@ -4,13 +4,14 @@ A hold is a compact JWS with the payload {"id", "seller", "expires_at", "lines":
 "quantity", "warehouse"}]}, signed with EdDSA or ES256 by one of the keys that the settings name.
 """
 
+import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
 from joserfc import jws
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet
 from msgspec import Meta, Struct
 from pydantic import BeforeValidator
@@ -84,7 +85,10 @@ class HoldKeys:
         if len(token) > HOLD_CHARACTERS_MAX:
             raise HoldFalse(f"A hold has at most {HOLD_CHARACTERS_MAX} characters.")
         try:
-            signed = jws.deserialize_compact(token, self._keys, algorithms=ALGORITHMS)
+            with warnings.catch_warnings():
+                # RFC 9864 has renamed EdDSA to Ed25519; many libraries sign under the old name still.
+                warnings.simplefilter("ignore", SecurityWarning)
+                signed = jws.deserialize_compact(token, self._keys, algorithms=ALGORITHMS)
             said = _DECODER.decode(signed.payload)
         except (JoseError, ValueError, TypeError, KeyError):
             raise HoldFalse("The hold is not signed by inventory; ask it for a new one.") from None

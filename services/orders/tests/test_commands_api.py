@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ from fastapi import FastAPI
 
 from libs.runtime.asgi import Status, make_api
 from libs.runtime.auth import ApiKeys
-from libs.runtime.clock import uuid7
+from libs.runtime.clock import now, uuid7
 from libs.runtime.health import Health
 from libs.runtime.postgres import AsyncPool, make_pool
 from services.orders.app import migrate_orders
@@ -20,6 +21,8 @@ from services.orders.dispatch import Dispatcher
 from services.orders.holds import HoldKeys
 from services.orders.surroundings import SellerTermsReader
 from services.orders.tests.placing import AGENT, INTAKE, KEYS, OWNER, READER, THEIRS, placement
+from services.orders.tests.test_consumer import SELLER
+from services.orders.tests.test_holds import ED, hold, signed
 from services.orders.writer import GroupWriter
 
 pytestmark = pytest.mark.connected
@@ -32,7 +35,7 @@ async def pool(database: str) -> AsyncIterator[AsyncPool]:
         yield opened
 
 
-async def door(pool: AsyncPool) -> tuple[FastAPI, asyncio.Task[None]]:
+async def door(pool: AsyncPool, holds: HoldKeys | None = None) -> tuple[FastAPI, asyncio.Task[None]]:
     """An application of its own with the doors of commands, as one process has it."""
 
     async def status() -> Status:
@@ -40,7 +43,7 @@ async def door(pool: AsyncPool) -> tuple[FastAPI, asyncio.Task[None]]:
 
     app = make_api("orders", ApiKeys(KEYS), health=Health("orders"), status=status)
     writer = GroupWriter(pool)
-    decider = Decider(SellerTermsReader(pool), HoldKeys([]))
+    decider = Decider(SellerTermsReader(pool), holds or HoldKeys([]))
     app.include_router(command_routes(Dispatcher(pool, writer, decider)))
     return app, asyncio.create_task(writer.run())
 
@@ -355,6 +358,29 @@ async def test_iv_1_bills_are_numbered_without_a_gap_whoever_asks_at_once(
         pool, "SELECT state->>'number' FROM orders.events WHERE name = 'BillIssued.v1' ORDER BY position"
     )
     assert [number.rpartition("-")[2] for (number,) in found] == [f"{n:06}" for n in range(1, 13)]
+
+
+async def test_cr_15_a_placement_needs_a_running_hold_for_its_lines(pool: AsyncPool) -> None:
+    expires = now() + timedelta(minutes=15)
+
+    async def outcome(**changed: Any) -> Any:
+        held = {**hold(seller=SELLER, expires_at=expires.isoformat()), **changed}
+        answer = await post(client, "/v1/orders", placement(allow_backorder=False, hold=signed(held)))
+        return answer.json().get("code", answer.status_code)
+
+    app, running = await door(pool, HoldKeys([ED.as_dict(private=False)]))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        client.headers["authorization"] = f"Bearer {OWNER}"
+        none = await post(client, "/v1/orders", placement(allow_backorder=False))
+        assert (none.status_code, none.json()["code"]) == (409, "STOCK_NOT_AVAILABLE")
+        assert await outcome(expires_at=(now() - timedelta(seconds=1)).isoformat()) == "STOCK_NOT_AVAILABLE"
+        one = [{"sku": "KOPI", "quantity": 1, "warehouse": "BDG"}]
+        assert await outcome(lines=one) == "STOCK_NOT_AVAILABLE"
+        assert await outcome(seller="another-seller") == "FIELD_INVALID"
+        assert await outcome() == 201
+    running.cancel()
+    found = await rows(pool, "SELECT state->>'hold', state->'lines'->0->>'warehouse' FROM orders.events")
+    assert found == [("hold-1", "BDG")]
 
 
 async def test_ed_3_a_preview_says_what_the_edit_then_does(
