@@ -5,11 +5,12 @@ draft-07 words that AsyncAPI's own schema object knows, with `#/components/schem
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from libs.events.actions import ACTIONS
 from libs.events.channels import FACTS
+from libs.events.command_messages import COMMAND_MESSAGES
 from libs.events.envelope import CONTENT_TYPE, SCHEMA_BASE, SPEC_VERSION
 from libs.events.json_schema import Schema, schema_of
 from libs.events.orders import EVENTS
@@ -24,7 +25,7 @@ BINDING_VERSION: Final = "0.5.0"
 SERVICES: Final = frozenset({"orders", "channels", "inventory", "notifications"})
 DEAD_LETTERS: Final = ".dlq"
 
-# What travels on a topic. One that is not named here has no models of its own yet; its channel says so.
+# The events that travel on a topic. Commands and their answers are no events: COMMAND_MESSAGES has them.
 MESSAGES: Final[Mapping[str, Sequence[type[PublicEvent]]]] = {
     CHANNELS_ORDERS.name: tuple(FACTS.values()),
     ORDERS_ORDERS.name: tuple(EVENTS.values()),
@@ -71,6 +72,7 @@ def document(
         for event in events:
             _add_schemas(schemas, event)
             messages[event.ce_type()] = _message(event, topic, examples[event.ce_type()])
+    messages |= {message["name"]: message for message in COMMAND_MESSAGES.values()}
     return {
         "asyncapi": VERSION,
         "id": "urn:jejak",
@@ -101,15 +103,17 @@ def document(
 def topics_of(
     topics: Sequence[Topic], carried: Mapping[str, Sequence[type[PublicEvent]]]
 ) -> dict[str, list[str]]:
-    """The types that each topic carries; a dead-letter mirror carries those of the topic it mirrors."""
-    found: dict[str, list[str]] = {}
-    for topic in topics:
-        events = carried.get(topic.name, ())
-        if not events and topic.name.endswith(DEAD_LETTERS):
-            mirrored = [name for name in carried if topic.name.startswith(f"{name}.")]
-            events = carried[mirrored[0]] if mirrored else ()
-        found[topic.name] = [event.ce_type() for event in events]
-    return found
+    """The messages that each topic carries; a dead-letter mirror carries those of the topic it mirrors."""
+    own = {name: [event.ce_type() for event in events] for name, events in carried.items()}
+    own |= {name: [message["name"]] for name, message in COMMAND_MESSAGES.items()}
+    return {topic.name: own.get(_mirrored(topic.name, own), []) for topic in topics}
+
+
+def _mirrored(topic: str, known: Collection[str]) -> str:
+    """The topic itself, or the one that it is the dead-letter mirror of."""
+    if topic in known or not topic.endswith(DEAD_LETTERS):
+        return topic
+    return next((name for name in known if topic.startswith(f"{name}.")), topic)
 
 
 def _header_schema() -> Schema:
@@ -189,7 +193,7 @@ def _message(event: type[PublicEvent], topic: Topic, example: PublicEvent) -> Do
 
 def _example_headers(event: type[PublicEvent], topic: Topic) -> dict[str, str]:
     numbered = topic is ORDERS_ORDERS
-    subject = _ID if numbered else "lazada-sg-1000999001:712345678901001"
+    subject = "lazada-sg-1000999001:712345678901001" if topic is CHANNELS_ORDERS else _ID
     return {
         "ce_specversion": SPEC_VERSION,
         "ce_id": f"{_ID}/1" if numbered else _ID,

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from libs.events.asyncapi import MESSAGES, document, topics_of
+from libs.events.command_messages import COMMAND_MESSAGES
 from libs.events.examples import EXAMPLES
 from libs.events.generate import ASYNCAPI, ROOT
 from libs.events.topics import ORDERS_ORDERS, TOPICS
@@ -77,6 +78,17 @@ def test_there_is_a_channel_for_every_topic_and_a_message_for_every_event() -> N
     assert CHECKED_IN["components"]["messages"].keys() >= CURRENT.keys()
     carried = {ce_type for types in topics_of(TOPICS, MESSAGES).values() for ce_type in types}
     assert carried >= CURRENT.keys()
+
+
+def test_every_topic_says_what_it_carries() -> None:
+    silent = [name for name, channel in CHECKED_IN["channels"].items() if not channel["messages"]]
+    assert silent == []
+
+
+@pytest.mark.parametrize("message", COMMAND_MESSAGES.values(), ids=lambda message: message["name"])
+def test_commands_and_their_answers_are_as_their_messages_say(message: dict[str, Any]) -> None:
+    assert payload_faults(message, "headers", CHECKED_IN) == []
+    assert payload_faults(message, "payload", CHECKED_IN) == []
 
 
 def test_an_operation_names_only_messages_of_its_channel() -> None:
