@@ -35,6 +35,9 @@ def without_requested(order: Order, event: e.Moved) -> Order:
     request = order.request
     if request is None or not request.lines:
         return order
+    if isinstance(event, e.LinesCancelled) and event.accepted and order.source != "CHANNEL":
+        # The command names the request and ends it (T25), also where it asked for some units of a line.
+        return replace(order, request=None)
     moved = {piece.line for piece in event.parts}
     if isinstance(event, e.PackagePickedUp):
         left = tuple(line for line in request.lines if line not in moved)

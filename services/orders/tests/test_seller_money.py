@@ -12,7 +12,7 @@ from services.orders.order.model import Billing, Transaction
 from services.orders.tests.seller import Story, cod_shipped, confirmed, fact, line, order_of, paid, shipped
 
 GOLDEN = (line(2, 45_000, sku="A", discount=5_000), line(1, 30_000, sku="B"))
-FEES = {"discount": 10_000, "shipping_fee": 18_000, "insurance_fee": 500}
+FEES: dict[str, Any] = {"discount": 10_000, "shipping_fee": 18_000, "insurance_fee": 500}
 
 
 @pytest.mark.parametrize(

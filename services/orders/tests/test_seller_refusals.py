@@ -372,7 +372,7 @@ HOLD = c.Hold(id="h1", lines=(c.HeldLine(key="KAOS", quantity=2, warehouse="W1")
 def test_cr_15_a_running_hold_that_covers_the_lines_places_the_order_in_its_warehouse() -> None:
     decided = decide(None, order_of(line(2), allow_backorder=False), given(hold=HOLD))
     assert isinstance(decided, Decided)
-    placed = decided.events[0]
+    placed: Any = decided.events[0]
     assert (placed.hold, placed.backorder, placed.lines[0].warehouse) == ("h1", False, "W1")
 
 
