@@ -31,6 +31,7 @@ from services.orders.machine_api import machine_routes
 from services.orders.projector import Projector
 from services.orders.read_requests import READS_CHANNEL, ReadRequests, unsent
 from services.orders.recorder import EVENTS_CHANNEL
+from services.orders.registry.first_sight import CustomerRegister
 from services.orders.registry.keys import DatabaseKeys
 from services.orders.registry.routes import registry_routes
 from services.orders.registry.signing import sealer_of, signer_of
@@ -113,6 +114,10 @@ def _add_projector(process: Process, pool: AsyncPool, settings: OrdersSettings) 
     projector = Projector(pool, settings.dsn, bell)
     process.resource("projector bell", bell.listening)
     process.task("projector", projector.run)
+    customers_bell = Bell(settings.dsn, EVENTS_CHANNEL)
+    customers = CustomerRegister(pool, settings.dsn, customers_bell)
+    process.resource("customers bell", customers_bell.listening)
+    process.task("customers", customers.run)
     process.health.ready("projector", lambda: projector.last_fault or None)
 
 
