@@ -1,8 +1,10 @@
-"""What schemathesis is told beside the document: the one 503 that is an answer, and positions that may come.
+"""What schemathesis is told beside the document: the one 503 that is an answer, and which orders there are.
 
 Loaded by schemathesis itself, in a process of its own.
 """
 
+import os
+import zlib
 from typing import Any
 
 import schemathesis
@@ -31,3 +33,15 @@ def filter_query(context: Any, query: dict[str, Any] | None) -> bool:
     """Leave out positions far ahead: each costs the three seconds that the door waits."""
     wanted = str((query or {}).get("min_position", ""))
     return not (wanted.isdecimal() and int(wanted) > 10)
+
+
+@schemathesis.hook
+def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Ask three times in four for an order that there is; ids that nobody has are answered 404 and no more."""
+    known = os.environ["JEJAK_ORDERS"].split(",")
+    if path_parameters is None or "order_id" not in path_parameters:
+        return path_parameters
+    drawn = zlib.crc32(repr(path_parameters["order_id"]).encode())
+    if drawn % 4 == 0:
+        return path_parameters
+    return {**path_parameters, "order_id": known[drawn % len(known)]}
