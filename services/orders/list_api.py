@@ -11,13 +11,14 @@ from fastapi import APIRouter, Depends, Query, Response
 from libs.runtime.auth import Principal, require
 from libs.runtime.pages import Paging, cut, page
 from libs.runtime.problems import Problem, field_problem
-from services.orders import views as model
 from services.orders.columns import STATUS_NAMES
 from services.orders.facets import FILTERS, NONE, OPEN
+from services.orders.list_query import Mark
+from services.orders.list_query import Query as PageQuery
 from services.orders.order.events import Method
 from services.orders.order.model import Billing, Coverage, Fulfilment, Status, Transaction
 from services.orders.order_list import NotBuilt
-from services.orders.views import Mark, NotThereYet, OrderViews
+from services.orders.views import NotThereYet, OrderViews
 
 _ENCODER = msgspec.json.Encoder()
 WORD_CHARACTERS_MAX: Final = 100
@@ -128,7 +129,7 @@ def order_routes(views: OrderViews) -> APIRouter:
             raise field_problem("cursor", "INVALID_CURSOR", "The cursor is of another order of sorting.")
         if min_position:
             await _reached(views, position_in(min_position, "min_position"))
-        query = model.Query(
+        wanted = PageQuery(
             seller=caller.seller,
             limit=paging.limit + 1,
             words=filters.words,
@@ -140,7 +141,7 @@ def order_routes(views: OrderViews) -> APIRouter:
             buyers=caller.may(CONTACT),
         )
         try:
-            rows = await views.orders(query)
+            rows = await views.orders(wanted)
         except NotBuilt:
             raise _later("READ_MODEL_BUILDING", "The order list is being built; try again.") from None
         shown, next_cursor = cut(rows, paging.limit, lambda row: row[0])

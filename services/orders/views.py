@@ -2,11 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
-from functools import lru_cache
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 import psycopg
@@ -15,13 +12,12 @@ from libs.runtime.errors import Transient
 from libs.runtime.postgres import AsyncPool, transient_faults
 from services.orders.buyer_search import KINDS, Kind
 from services.orders.columns import NOBODY, Recipient, columns, recipient_of
-from services.orders.facets import SEARCH, facet
+from services.orders.list_query import Mark, Query, page_rows
 from services.orders.names import SellerNames
+from services.orders.order.allowing import allowed_now
 from services.orders.order.buyer import newest
 from services.orders.order.headline import explain, view
-from services.orders.order.situations import situation_of
 from services.orders.order.state import Order
-from services.orders.order.table import allowed
 from services.orders.order.timeline import Entry, timeline
 from services.orders.order.words import Sealed
 from services.orders.order_list import NotBuilt, decode_state, position_of
@@ -40,39 +36,8 @@ _STREAM: Final = (
 )
 
 
-# Many orders stand in one of few situations, and asking all guards costs more than all else of a row.
-_allowed = lru_cache(maxsize=5_000)(allowed)
-
-
 class NotThereYet(Transient):
     """The read model does not have the position that was asked for, after waiting for it."""
-
-
-class Mark(NamedTuple):
-    """Where a page of the list ends: the sort order, and time and number of its last order."""
-
-    sort: str
-    placed_at: datetime
-    number: str
-
-
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page of the list is asked for; everything given must hold (LS-2).
-
-    `words` are (filter of facets.FILTERS, word); of the days in the seller's zone `since` is inclusive,
-    `until` exclusive.
-    """
-
-    seller: str
-    limit: int
-    words: tuple[tuple[str, str], ...] = ()
-    search: str = ""
-    since: date | None = None
-    until: date | None = None
-    sort: str = "-placed_at"
-    after: Mark | None = None
-    # Whether the caller may see and search what is known of buyers (PD-2).
-    buyers: bool = False
 
 
 def order_object(order_id: UUID, order: Order, position: int) -> dict[str, Any]:
@@ -82,7 +47,7 @@ def order_object(order_id: UUID, order: Order, position: int) -> dict[str, Any]:
         **view(order),
         "sequence": order.sequence,
         "position": str(position),
-        "allowed": list(_allowed(situation_of(order))),
+        "allowed": allowed_now(order),
     }
 
 
@@ -94,69 +59,6 @@ class Buyers(Protocol):
 
     async def hashes_of_search(self, seller: str, kind: Kind, text: str) -> list[int]:
         """The hashes that an order must have all of to be found; none: nothing can be found (PD-5)."""
-
-
-def page_statement(
-    query: Query, zone: ZoneInfo, hashes: Sequence[Sequence[int]] = ()
-) -> tuple[bytes, dict[str, object]]:
-    """The statement of a page and its values: the rows of the page first, then their states.
-
-    `hashes` are what the search text is as data of a buyer. Each way to find it is a query of its own, so
-    that each has its index; the first rows of them together are the page.
-    """
-    conditions, values = _conditions(query, zone)
-    ways: list[str] = []
-    if query.search:
-        values["found"] = [facet(query.seller, SEARCH, query.search)]
-        ways.append("facets @> %(found)s::bigint[]")
-    for number, each in enumerate(hashes):
-        values[f"hashes{number}"] = list(each)
-        ways.append(
-            "order_id IN (SELECT h.order_id FROM orders.search_hashes h WHERE h.seller = %(seller)s"
-            f" AND h.hashes @> %(hashes{number})s::bigint[])"
-        )
-    order = "placed_at DESC, number DESC" if query.sort == "-placed_at" else "placed_at, number"
-    pages = [
-        "(SELECT order_id, placed_at, number, position FROM orders.order_views_v2 WHERE "
-        + " AND ".join([*conditions, *([way] if way else [])])
-        + f" ORDER BY {order} LIMIT %(limit)s)"
-        for way in ways or [""]
-    ]
-    statement = (
-        "SELECT order_id, placed_at, number, position, state FROM ("
-        f"SELECT * FROM ({' UNION '.join(pages)}) AS ways ORDER BY {order} LIMIT %(limit)s) AS page"
-        f" JOIN orders.order_states_v2 USING (order_id) ORDER BY {order}"
-    )
-    return statement.encode(), values
-
-
-def _conditions(query: Query, zone: ZoneInfo) -> tuple[list[str], dict[str, object]]:
-    conditions = ["seller = %(seller)s"]
-    values: dict[str, object] = {"seller": query.seller, "limit": query.limit}
-    if query.words:
-        conditions.append("facets @> %(facets)s::bigint[]")
-        values["facets"] = [facet(query.seller, kind, text) for kind, text in query.words]
-    if query.since is not None:
-        conditions.append("placed_at >= %(since)s::timestamptz")
-        values["since"] = _begin(query.since, zone)
-    if query.until is not None:
-        conditions.append("placed_at < %(until)s::timestamptz")
-        values["until"] = _begin(query.until, zone)
-    if query.after is not None:
-        beyond = "<" if query.sort == "-placed_at" else ">"
-        conditions.append(f"(placed_at, number) {beyond} (%(at)s::timestamptz, %(number)s)")
-        values |= {"at": query.after.placed_at, "number": query.after.number}
-    return conditions, values
-
-
-def _begin(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant of a day."""
-    begin = datetime.combine(day, time.min)
-    try:
-        return begin.replace(tzinfo=zone).astimezone(UTC)
-    except OverflowError:
-        # The first and the last day that there are, where the zone is ahead or behind.
-        return begin.replace(tzinfo=UTC)
 
 
 class OrderViews:
@@ -206,10 +108,8 @@ class OrderViews:
         async with transient_faults(), self._pool.connection() as connection:
             await self._complete(connection)
             names = await self._names.of(connection, query.seller)
-            statement, values = page_statement(query, names.zone, hashes)
-            # Planned for its values each time: which index is the better one depends on how common they are.
-            cursor = await connection.execute(statement, values, prepare=False)
-            rows = [(*row[:4], decode_state(row[4])) for row in await cursor.fetchall()]
+            found = await page_rows(connection, query, names.zone, hashes)
+        rows = [(*row[:4], decode_state(row[4])) for row in found]
         orders = [(order_id, order) for order_id, *_, order in rows]
         recipients = await self._recipients(orders) if query.buyers else [NOBODY] * len(rows)
         shown = []

@@ -13,7 +13,7 @@ from libs.runtime.auth import ApiKeys
 from libs.runtime.health import Health
 from libs.runtime.pages import cursor_of
 from libs.runtime.postgres import AsyncPool, Bell, make_pool
-from services.orders import views
+from services.orders import list_query, views
 from services.orders.api import routes
 from services.orders.app import migrate_orders
 from services.orders.columns import COLUMNS
@@ -60,6 +60,17 @@ def placed_at(order: str, instant: str, **data: Any) -> dict[str, Any]:
 
 async def numbers(client: httpx.AsyncClient, **query: Any) -> list[str]:
     return [each["marketplace_number"] for each in (await get(client, "/v1/orders", **query))["items"]]
+
+
+async def pages(client: httpx.AsyncClient, **query: Any) -> list[str]:
+    """All that is found, in pages of two."""
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        answer = await get(client, "/v1/orders", limit=2, cursor=cursor, **query)
+        found += [each["marketplace_number"] for each in answer["items"]]
+        cursor = answer["next"]
+    return found
 
 
 async def test_each_row_has_the_17_columns_its_sequence_and_what_is_allowed_ls_3(
@@ -163,6 +174,29 @@ async def test_dates_are_days_in_the_zone_from_inclusive_to_exclusive_ls_2(
     assert await numbers(client, date_from="2026-03-07") == ["after"]
     assert await numbers(client, date_to="2026-03-06") == ["before"]
     assert len(await numbers(client, date_from="0001-01-01", date_to="9999-12-31")) == 4
+
+
+@pytest.mark.parametrize("walk", [1, 3, 100])
+async def test_walking_the_list_and_looking_words_up_give_the_same_pages(
+    client: httpx.AsyncClient, pool: AsyncPool, database: str, monkeypatch: pytest.MonkeyPatch, walk: int
+) -> None:
+    facts = [
+        placed_at(str(n), f"2026-03-05T07:{n:02}:00Z", courier="JNE" if n % 3 else "J&T") for n in range(12)
+    ]
+    await hold(pool, database, *facts)
+    asked: list[dict[str, Any]] = [
+        {"courier": "JNE"}, {"courier": "J&T", "method": "GATEWAY"}, {"courier": "JNE", "method": "COD"},
+        {"courier": "JNE", "sort": "placed_at"}, {"courier": "JNE", "date_to": "2026-03-05"},
+    ]  # fmt: skip
+    looked_up = [await pages(client, **each) for each in asked]
+    assert [len(each) for each in looked_up] == [8, 4, 0, 8, 0]
+
+    async def walks(*_: Any) -> bool:
+        return True
+
+    monkeypatch.setattr(list_query, "_would_walk", walks)
+    monkeypatch.setattr(list_query, "WALK", walk)
+    assert [await pages(client, **each) for each in asked] == looked_up
 
 
 async def test_orders_stand_by_tanggal_then_number_both_descending_ls_1(

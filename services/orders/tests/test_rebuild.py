@@ -12,11 +12,12 @@ from libs.runtime.postgres import AsyncPool, Bell, make_pool
 from services.orders import rebuild
 from services.orders.app import migrate_orders
 from services.orders.consumer import FactsHandler
+from services.orders.list_query import Query
 from services.orders.order_list import NotBuilt
 from services.orders.projector import Projector
 from services.orders.rebuild import Rebuild
 from services.orders.tests.test_consumer import SELLER, Log, fact, placed
-from services.orders.views import OrderViews, Query
+from services.orders.views import OrderViews
 
 pytestmark = pytest.mark.connected
 
