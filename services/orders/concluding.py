@@ -21,8 +21,9 @@ from services.orders.answers import Answer, accepted, code_of, refused
 from services.orders.buyers import Buyers, SealedBuyer
 from services.orders.holds import HoldFalse, HoldKeys
 from services.orders.inputs import FIELD_INVALID, Unreadable, read_object
+from services.orders.order.allowing import allowed_now
 from services.orders.order.commands import Command, Given, Hold
-from services.orders.order.decide import decide, situation_of
+from services.orders.order.decide import decide
 from services.orders.order.deciding import Decided, NumberNeeded, Refusal
 from services.orders.order.events import Actor, Event
 from services.orders.order.fact import FactInvalid
@@ -30,9 +31,9 @@ from services.orders.order.headline import headline
 from services.orders.order.input import FieldFault, read_command
 from services.orders.order.seller_facts import judge_seller_fact
 from services.orders.order.state import Order
-from services.orders.order.table import COMMANDS, allowed
+from services.orders.order.table import COMMANDS
 from services.orders.order.words import Sealed
-from services.orders.recipients import opened, sealed
+from services.orders.recipients import opened, sealed, sealed_text
 from services.orders.recorder import NewEvent, SearchHashes
 from services.orders.registry.roles import permitted
 from services.orders.reported import is_channels, is_others_package, read_fact, reporter
@@ -224,8 +225,10 @@ class Decider:
             return _refusal(asked, standing, found.code, found.fields)
         # Only now, so that no key is made for a person of whom nothing is kept.
         told = await sealed(self._buyers, command, asked.order_id, asked.caller.seller)
-        if told is not None:
-            found = decide(order, command, replace(given, buyer=told.sealed))
+        text = await sealed_text(self._buyers, command, asked.order_id, order, asked.caller.seller)
+        if told is not None or text is not None:
+            given = replace(given, buyer=None if told is None else told.sealed, text=text)
+            found = decide(order, command, given)
             assert isinstance(found, Decided), "Sealed data is no ground for a refusal."
         return _accepted(asked, standing, found, proposed, told)
 
@@ -309,11 +312,6 @@ def new_events(asked: Asked, version: int, events: Sequence[Event]) -> tuple[New
             )
         )
     return tuple(stored)
-
-
-def allowed_now(order: Order) -> list[str]:
-    """The commands that nothing in the order's situation refuses now (RF-1)."""
-    return allowed(situation_of(order, None))
 
 
 def _id_taken(asked: Asked, standing: Standing) -> Concluded:

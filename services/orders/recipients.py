@@ -10,6 +10,8 @@ from services.orders.buyers import Buyers, SealedBuyer, Told
 from services.orders.inputs import FIELD_INVALID, Unreadable
 from services.orders.order.commands import Command, Recipient
 from services.orders.order.input import FieldFault
+from services.orders.order.model import Order
+from services.orders.order.words import Sealed
 
 FIELD: Final = "recipient"
 # By the field of a command, under which names a buyer's data is kept; who orders by hand is who receives.
@@ -21,6 +23,15 @@ _KEPT_AS: Final = {
     "district": ("district",),
     "postal_code": ("postal_code",),
     "note": ("note",),
+}
+
+# Free text is a buyer's data, whatever it says (17.1): by command its field, and the name it is kept under.
+_TEXTS: Final = {
+    "SendCustomerChat": ("text", "note"),
+    "RequestCancellation": ("note", "note"),
+    "HoldOrder": ("reason", "reason"),
+    "RecordCredit": ("reason", "reason"),
+    "OpenReturnCase": ("reason", "reason"),
 }
 
 
@@ -60,3 +71,21 @@ async def sealed(buyers: Buyers | None, command: Command, order_id: UUID, seller
     }
     [found] = await buyers.seal([Told(order_id=order_id, seller=seller, fields=fields)])
     return found
+
+
+async def sealed_text(
+    buyers: Buyers | None, command: Command, order_id: UUID, order: Order | None, seller: str
+) -> Sealed | None:
+    """The free text of the command, sealed under the key of the order's buyer; None when there is none.
+
+    Raises Transient when the keys cannot be had.
+    """
+    field, kept_as = _TEXTS.get(type(command).__name__, ("", ""))
+    text = getattr(command, field, "") if field else ""
+    if buyers is None or not text.strip():
+        return None
+    about = UUID(order.buyers[-1].key) if order is not None and order.buyers else None
+    connection = "" if order is None else order.connection
+    told = Told(order_id=order_id, seller=seller, connection=connection, fields={kept_as: text}, about=about)
+    [found] = await buyers.seal([told])
+    return None if found is None else found.sealed
