@@ -35,6 +35,7 @@ from services.orders.registry.first_sight import CustomerRegister
 from services.orders.registry.keys import DatabaseKeys
 from services.orders.registry.routes import registry_routes
 from services.orders.registry.signing import sealer_of, signer_of
+from services.orders.registry.standing import StandingCallers
 from services.orders.relay import StoreSource, unpublished
 from services.orders.settings import OrdersSettings
 from services.orders.views import OrderViews, waiting_and_parked
@@ -139,7 +140,7 @@ def _add_relays(process: Process, pool: AsyncPool, settings: OrdersSettings, kaf
 
 
 def _callers(pool: AsyncPool, settings: OrdersSettings, signer: TokenSigner | None) -> Callers:
-    tokens = TokenVerifier(settings.token_issuers, own=signer)
+    tokens = StandingCallers(TokenVerifier(settings.token_issuers, own=signer), pool)
     return Callers([ApiKeys(settings.api_keys), DatabaseKeys(pool)], tokens)
 
 

@@ -14,7 +14,7 @@ from pydantic import SecretBytes, SecretStr
 
 from libs.runtime import clock
 from libs.runtime.asgi import Status, make_api
-from libs.runtime.auth import ApiKeys, Callers
+from libs.runtime.auth import ApiKeys, Callers, Principal
 from libs.runtime.health import Health
 from libs.runtime.jwe import new_exchange_key
 from libs.runtime.keys import NamedKey
@@ -30,6 +30,7 @@ from services.orders.registry.policies import DEFAULTS
 from services.orders.registry.refusals import RegistryRefused
 from services.orders.registry.routes import registry_routes
 from services.orders.registry.signing import sealer_of
+from services.orders.registry.standing import StandingCallers
 
 pytestmark = pytest.mark.connected
 
@@ -502,6 +503,44 @@ async def test_a_token_is_made_of_a_key_and_never_of_a_token(client: Client) -> 
     public = await client.http.get("/.well-known/jwks.json")
     [shown] = public.json()["keys"]
     assert (shown["kid"], shown["use"], "d" in shown) == ("t1", "sig", False)
+
+
+async def test_a_token_ends_with_its_key_and_its_person_where_they_are_known(
+    client: Client, pool: AsyncPool
+) -> None:
+    """SR-3, SR-13: in orders, when what is remembered is 5 s old."""
+    passed = 0.0
+    made = [SecretStr(new_exchange_key("t2"))]
+    signer = TokenSigner(made, issuer="http://orders.example", audience="jejak")
+    source = StandingCallers(TokenVerifier([], own=signer), pool, monotonic=lambda: passed)
+    ani = (await client.good("POST", "/v1/seller/people", {"name": "Ani"}))["id"]
+    given = {"name": "Ani", "role": "AGENT", "stands_for": ani}
+    of_key = await client.good("POST", "/v1/seller/keys", given)
+    at = clock.now()
+
+    def token(caller: str, person: str | None, role: str = "AGENT") -> str:
+        who = Principal(caller, "seller-1", frozenset({"orders:read"}), role, person)
+        return signer.sign(who, who.scopes, token_id="t", at=at, lifetime=timedelta(minutes=10))
+
+    of_person = token("idp|ani", ani)
+    for each in (token(of_key["id"], ani), of_person, token("somebody", None), token("x", "jne", "COURIER")):
+        assert (await source.of(each, at=at)).seller == "seller-1"
+    for each in (token("idp|ani", ani, "OWNER"), token("idp|x", "nobody")):
+        with pytest.raises(Exception, match="taken back"):
+            await source.of(each, at=at)
+    await client.good("DELETE", f"/v1/seller/keys/{of_key['id']}")
+    passed += keys.REMEMBERED_SECONDS
+    later = clock.now()
+    with pytest.raises(Exception, match="taken back"):
+        await source.of(token(of_key["id"], ani), at=later)
+    # What was said before the key was taken back was said by who might say it.
+    assert (await source.of(token(of_key["id"], ani), at=at)).id == of_key["id"]
+    assert (await source.of(of_person, at=later)).id == "idp|ani"
+    await client.good("PATCH", f"/v1/seller/people/{ani}", {"active": False})
+    assert (await source.of(of_person, at=later)).id == "idp|ani", "remembered"
+    passed += keys.REMEMBERED_SECONDS
+    with pytest.raises(Exception, match="taken back"):
+        await source.of(of_person, at=later)
 
 
 async def test_the_command_registers_once(pool: AsyncPool, database: str) -> None:
