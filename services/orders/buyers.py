@@ -18,7 +18,7 @@ from libs.runtime.keys import KeyCipher, KeyEncryptionKeys
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.sealing import SealBroken, associated
 from services.orders.buyer_keys import Asked, BuyerKeys, Owner, OwnerKey
-from services.orders.buyer_search import Kind, hashes_of_field, hashes_of_search, identity
+from services.orders.buyer_search import Kind, hashes_of_fields, hashes_of_search, identity
 from services.orders.order.buyer import is_buyer_field, is_masked, newest
 from services.orders.order.phone import HOME, international
 from services.orders.order.words import Sealed
@@ -159,16 +159,16 @@ def _stated(told: Told, of: Mapping[str, str] | UUID | None = None) -> dict[str,
 def _sealed(
     told: Told, fields: Mapping[str, str], key_id: UUID, cipher: KeyCipher, search_key: bytes
 ) -> SealedBuyer:
-    key, order = str(key_id), str(told.order_id)
+    # The names of a place one after the other are what `associated` makes of all of them.
+    order, key = associated(str(told.order_id)), str(key_id)
+    end = associated(key)
     boxes = {
-        name: base64.b64encode(cipher.seal(value.encode(), associated(order, name, key))).decode("ascii")
+        name: base64.b64encode(cipher.seal(value.encode(), order + associated(name) + end)).decode("ascii")
         for name, value in fields.items()
     }
-    masked = tuple(name for name, value in fields.items() if is_masked(value))
-    hashes = {
-        name: found for name, value in fields.items() if (found := hashes_of_field(search_key, name, value))
-    }
-    return SealedBuyer(Sealed(key=key, fields=boxes, masked=masked), told.seller, hashes)
+    masked = tuple([name for name, value in fields.items() if is_masked(value)])
+    sealed = Sealed(key=key, fields=boxes, masked=masked)
+    return SealedBuyer(sealed, told.seller, hashes_of_fields(search_key, fields))
 
 
 def _opened(order_id: UUID, buyers: Sequence[Sealed], ciphers: Mapping[UUID, KeyCipher]) -> dict[str, str]:

@@ -303,12 +303,19 @@ async def append(connection: psycopg.AsyncConnection, request: AppendRequest) ->
 
 
 def _hash_columns(kept: Sequence[SearchHashes]) -> list[object]:
-    rows = [(each, number) for each in kept for number in (each.hashes or (None,))]
+    merged: dict[tuple[UUID, UUID], SearchHashes] = {}
+    for each in kept:
+        # An order that is placed and completed in one batch stands twice.
+        before = merged.get((each.order_id, each.buyer_key))
+        if before is not None:
+            each = msgspec.structs.replace(each, hashes=tuple({*before.hashes, *each.hashes}))  # noqa: PLW2901
+        merged[each.order_id, each.buyer_key] = each
+    rows = merged.values()
     return [
-        uuids([each.order_id for each, _ in rows]),
-        uuids([each.buyer_key for each, _ in rows]),
-        texts([each.seller for each, _ in rows]),
-        int8s([number for _, number in rows]),
+        uuids([each.order_id for each in rows]),
+        uuids([each.buyer_key for each in rows]),
+        texts([each.seller for each in rows]),
+        texts([f"{{{','.join(map(str, each.hashes))}}}" for each in rows]),
     ]
 
 

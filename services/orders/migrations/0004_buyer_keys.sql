@@ -74,20 +74,15 @@ SET enable_seqscan = off AS $$
     SELECT k.id, k.identity, k.owner_key, k.wrapped FROM buyer_keys k JOIN asked a USING (owner_key, identity)
 $$;
 
--- Keeps what orders can be found by; one row of the arguments per hash, a null one for an order without any.
+-- Keeps what orders can be found by, each order and key at most once in a call; `p_hashes` are arrays as text.
 -- Hashes of a key that is gone are not kept.
 CREATE FUNCTION {schema}.keep_search_hashes(
-    p_orders uuid[], p_keys uuid[], p_sellers text[], p_hashes bigint[]
+    p_orders uuid[], p_keys uuid[], p_sellers text[], p_hashes text[]
 ) RETURNS void
 LANGUAGE sql SET search_path = {schema}, pg_temp SET enable_seqscan = off AS $$
     INSERT INTO search_hashes AS held (order_id, buyer_key, seller, hashes)
-    SELECT g.order_id, g.buyer_key, g.seller, g.hashes
-    FROM (
-        SELECT order_id, buyer_key, seller,
-               coalesce(array_agg(DISTINCT hash) FILTER (WHERE hash IS NOT NULL), '{}') AS hashes
-        FROM unnest(p_orders, p_keys, p_sellers, p_hashes) AS u(order_id, buyer_key, seller, hash)
-        GROUP BY order_id, buyer_key, seller
-    ) AS g
+    SELECT g.order_id, g.buyer_key, g.seller, g.hashes::bigint[]
+    FROM unnest(p_orders, p_keys, p_sellers, p_hashes) AS g(order_id, buyer_key, seller, hashes)
     JOIN buyer_keys k ON k.id = g.buyer_key
     ORDER BY g.order_id, g.buyer_key
     ON CONFLICT (order_id, buyer_key) DO UPDATE

@@ -251,6 +251,15 @@ async def test_mk_2_a_second_placement_tells_what_was_masked_and_then_finds_it(d
     assert [name for (name,) in names] == ["OrderPlaced.v1", "OrderDetailsCompleted.v1"]
 
 
+async def test_mk_2_an_order_that_is_placed_and_completed_in_one_batch_is_found_by_both(desk: Desk) -> None:
+    masked = {"id": "300123", "recipient": "Q******", "address": "Jalan Zvermilyon 77"}
+    await desk.take(
+        desk.record(placed("1"), masked), desk.record(placed("1"), {"id": "300123", "recipient": "Qzwanda"})
+    )
+    assert await found_by(desk, "name", "qzwanda") == await found_by(desk, "address", "zvermilyon")
+    assert await found_by(desk, "name", "qzwanda") == [order_id_of(CONNECTION, "1")]
+
+
 @pytest.mark.parametrize("together", [True, False])
 async def test_the_buyers_words_on_a_cancellation_are_sealed_under_the_buyers_key(
     desk: Desk, together: bool
