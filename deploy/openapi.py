@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,8 +63,9 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     return 1 if asked.check and stale else 0
 
 
-def generated() -> dict[Path, str]:
-    """Every document and its content."""
+@cache
+def generated() -> Mapping[Path, str]:
+    """Every document and its content; made once in a process, whose code does not change."""
     found = asyncio.run(_documents())
     return {
         FOLDER / f"{service}.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -102,12 +102,14 @@ class Described(BaseModel):
     model: type[BaseModel]
     example: Any
     about: str = "Done."
+    asked: Any = None
+    """A literal body that the door takes, if it takes one."""
     links: dict[str, Any] = Field(default_factory=dict)
     """What can be asked next with what the answer tells, in OpenAPI's words."""
 
 
 Answers = Mapping[str, Described]
-"""`<METHOD> <path template>` -> its answer; a last part `*` stands for any."""
+"""`<METHOD> <path template>` -> its answer."""
 
 EVERYWHERE: Final[Answers] = {
     "GET /v1/status": Described(model=StatusAnswer, example=STATUS_EXAMPLE, about="Where it stands."),
@@ -146,8 +148,7 @@ def _document(app: FastAPI, answers: Answers) -> dict[str, Any]:
     }
     for name, operation in operations(document):
         method, _, path = name.partition(" ")
-        answer = answers.get(name) or answers.get(name.rpartition("/")[0] + "/*")
-        _complete(operation, answer, open_door=is_open(app, method, path))
+        _complete(operation, answers.get(name), open_door=is_open(app, method, path))
     return document
 
 
@@ -165,6 +166,9 @@ def _complete(operation: dict[str, Any], answer: Described | None, *, open_door:
     responses.pop("422", None)
     success = next((status for status in responses if status.startswith("2")), "200")
     if answer is not None:
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            if answer.asked is not None:
+                content["example"] = answer.asked
         responses[success] = {
             "description": answer.about,
             "content": {

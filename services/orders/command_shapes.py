@@ -1,10 +1,12 @@
 """What the doors of commands and facts answer, for the OpenAPI document: shapes with an example each."""
 
+import re
 from typing import Annotated, Any, Final
 
 from pydantic import Field
 
 from libs.runtime.openapi import Answer, Answers, Described
+from services.orders.command_examples import COMMAND_EXAMPLES, FACT_EXAMPLE
 
 
 class CommandAnswer(Answer):
@@ -96,16 +98,37 @@ LINKS: Final[dict[str, Any]] = {
         "parameters": {"order_id": "$response.body#/order"},
     },
 }
-_ANSWERED: Final = Described(
-    model=CommandAnswer, example=COMMAND_EXAMPLE, about="What it has come to.", links=LINKS
-)
+
+
+def _answered(asked: Any) -> Described:
+    return Described(
+        model=CommandAnswer, example=COMMAND_EXAMPLE, about="What it has come to.", links=LINKS, asked=asked
+    )
+
+
+def _of_all(asked: dict[str, Any]) -> Described:
+    return Described(
+        model=BulkAnswer,
+        example=BULK_EXAMPLE,
+        about="A result for each order, in the order given.",
+        asked={"orders": [_ID], **asked},
+    )
+
+
+def _kebab(command: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", command).lower()
+
+
+_ON_ORDERS: Final = {_kebab(name): asked for name, asked in COMMAND_EXAMPLES.items() if name != "PlaceOrder"}
 COMMAND_ANSWERS: Final[Answers] = {
-    "POST /v1/orders": _ANSWERED,
-    "POST /v1/orders/{order_id}/commands/*": _ANSWERED,
-    "POST /v1/orders/{order_id}/facts": _ANSWERED,
-    "POST /v1/bulk/*": Described(
-        model=BulkAnswer, example=BULK_EXAMPLE, about="A result for each order, in the order given."
-    ),
+    "POST /v1/orders": _answered(COMMAND_EXAMPLES["PlaceOrder"]),
+    **{
+        f"POST /v1/orders/{{order_id}}/commands/{path}": _answered(asked)
+        for path, asked in _ON_ORDERS.items()
+    },
+    "POST /v1/orders/{order_id}/commands/preview-edit": _answered(COMMAND_EXAMPLES["EditOrder"]),
+    "POST /v1/orders/{order_id}/facts": _answered(FACT_EXAMPLE),
+    **{f"POST /v1/bulk/{path}": _of_all(asked) for path, asked in _ON_ORDERS.items()},
     "GET /v1/orders/{order_id}/contact": Described(
         model=Contact, example=CONTACT_EXAMPLE, about="The contact; the reading is kept."
     ),

@@ -282,7 +282,7 @@ _REASON = Described(model=ReasonShape, example=REASON, about="The reason.")
 _CUSTOMER = Described(model=CustomerShape, example=CUSTOMER, about="The customer.")
 _KEY = Described(model=KeyShape, example=KEY, about="The key.")
 
-REGISTRY_ANSWERS: Final[Answers] = {
+_SHOWN: Final[Answers] = {
     "POST /v1/sellers": _SELLER,
     "GET /v1/seller": _SELLER,
     "PATCH /v1/seller": _SELLER,
@@ -322,4 +322,32 @@ REGISTRY_ANSWERS: Final[Answers] = {
     "POST /v1/tokens": Described(model=TokenShape, example=TOKEN, about="The token."),
     "GET /.well-known/jwks.json": Described(model=KeySet, example={"keys": []}, about="The public keys."),
 }
-"""`<METHOD> <path template>` -> what the door answers."""
+_ASKED: Final[dict[str, Any]] = {
+    "POST /v1/sellers": {
+        "code": "TEH",
+        "name": "Toko Teh",
+        "address": "Bandung",
+        "zone": "Asia/Jakarta",
+        "payment_methods": ["COD", "TRANSFER"],
+        "owner": {"name": "Pemilik"},
+    },
+    "PATCH /v1/seller": {"name": "Toko Teh", "address": "Bandung"},
+    "POST /v1/seller/people": {"name": "Agen 1", "role": "AGENT"},
+    "PATCH /v1/seller/people/{person}": {"active": False},
+    "PUT /v1/seller/policies": {"return_window_days": 7, "unpaid_lapses_days": 3},
+    "PUT /v1/seller/calendars": {"days": CALENDAR["days"]},
+    "PUT /v1/seller/payment-methods": METHODS,
+    "POST /v1/seller/tags": {"tag": "hadiah"},
+    "PATCH /v1/seller/tags/{tag}": {"tag": "hadiah besar"},
+    "POST /v1/seller/reasons": REASON,
+    "PATCH /v1/seller/reasons/{code}": {"active": False},
+    "PATCH /v1/seller/customers/{customer}": {"category": "RESELLER"},
+    "POST /v1/seller/customer-categories": {"code": "GROSIR", "label": "Grosir"},
+    "POST /v1/seller/keys": {"name": "kasir", "role": "AGENT", "scopes": ["orders:read"], "days": 90},
+    "POST /v1/tokens": {"scopes": ["orders:read"], "seconds": 300},
+}
+
+REGISTRY_ANSWERS: Final[Answers] = {
+    door: answer.model_copy(update={"asked": _ASKED.get(door)}) for door, answer in _SHOWN.items()
+}
+"""`<METHOD> <path template>` -> what the door takes and answers."""
