@@ -153,7 +153,7 @@ class CommandBatch:
             if concluded.order is not None:
                 order = concluded.order
                 # No position yet: the answer's is found in the append.
-                self.states[asked.order_id] = Standing(order.sequence, order, 0)
+                self.states[asked.order_id] = Standing(order.sequence, order, 0, concluded.placed_by)
         self.answer(incoming, asked.command, concluded.answer)
 
     def answer(self, incoming: Incoming, command: str, answer: Answer) -> None:

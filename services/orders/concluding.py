@@ -91,11 +91,12 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Standing(Struct, frozen=True):
-    """An order as it stands, and the position of its last event."""
+    """An order as it stands, the position of its last event, and the caller that placed it."""
 
     version: int
     order: Order
     position: int
+    placed_by: str = ""
 
 
 class Concluded(Struct, frozen=True, kw_only=True):
@@ -112,6 +113,7 @@ class Concluded(Struct, frozen=True, kw_only=True):
     events: tuple[NewEvent, ...] = ()
     order: Order | None = None
     position: int = 0
+    placed_by: str = ""
     search_hashes: tuple[SearchHashes, ...] = ()
     timers: tuple[dict[str, Any], ...] = ()
     remove_timers: tuple[int, ...] = ()
@@ -139,7 +141,7 @@ class Decider:
             return Concluded(answer=refused("ORDER_NOT_FOUND"), order_id=asked.order_id, is_kept=False)
         body, unreadable = self._body(asked)
         stated = body.pop("actor", None)
-        actor = _actor(asked, order, body, None if stated is None else str(stated))
+        actor = _actor(asked, standing, body, None if stated is None else str(stated))
         if actor is None:
             return replace(_refusal(asked, standing, "NOT_PERMITTED"), is_kept=False)
         if asked.header_faults:
@@ -233,21 +235,29 @@ class Decider:
         return _accepted(asked, standing, found, proposed, told)
 
 
-def _actor(asked: Asked, order: Order | None, body: dict[str, Any], stated: str | None) -> Actor | None:
+def _actor(asked: Asked, standing: Standing | None, body: dict[str, Any], stated: str | None) -> Actor | None:
     """Who acts, if the caller may have it so (GR-3, step 2); None: NOT_PERMITTED."""
     if asked.command != FACT:
+        # Intake vouches for the buyers of the orders that came in through it, and of no others (18.2).
+        vouches = asked.caller.role == "INTAKE" and not asked.places
+        if vouches and standing is not None and standing.placed_by != _told_as(asked.caller):
+            return None
         return permitted(asked.caller, asked.command, stated)
-    if order is not None and is_others_package(asked.caller, order):
+    if standing is not None and is_others_package(asked.caller, standing.order):
         return None
     return reporter(asked.caller, body, stated)
+
+
+def _told_as(caller: Principal) -> str:
+    """How the caller stands in events: whom its key is for, else the key itself (SR-5)."""
+    return caller.stands_for or caller.id
 
 
 def _given(asked: Asked, actor: Actor, hold: Hold | None) -> Given:
     return Given(
         at=asked.at,
         actor=actor,
-        # The person, courier or gateway that the key was made for, where it names one (SR-5).
-        caller=asked.caller.stands_for or asked.caller.id,
+        caller=_told_as(asked.caller),
         ids=tuple(str(uuid7()) for _ in range(IDS_PER_DECISION)) if asked.places else (),
         hold=hold,
         proposed_numbers={"ORDER": seller_order_number(asked.order_id)} if asked.places else {},
@@ -283,6 +293,7 @@ def _accepted(
         events=events,
         order=found.order,
         position=0 if standing is None else standing.position,
+        placed_by=_told_as(asked.caller) if standing is None else standing.placed_by,
         search_hashes=_hashes(asked.order_id, found.events, told),
     )
 
@@ -339,4 +350,5 @@ def _refusal(
         streams={asked.order_id: 0 if standing is None else standing.version},
         order=order,
         position=0 if standing is None else standing.position,
+        placed_by=_told_as(asked.caller) if standing is None else standing.placed_by,
     )

@@ -101,7 +101,7 @@ class Dispatcher:
         if concluded.events:
             assert appended.first_position is not None, "OK carries the first position."
             position = appended.first_position + len(concluded.events) - 1
-        self._orders.keep(concluded.order_id, Standing(order.sequence, order, position))
+        self._orders.keep(concluded.order_id, Standing(order.sequence, order, position, concluded.placed_by))
         return position
 
     async def _answered_before(self, asked: Asked) -> tuple[Answer, int | None]:

@@ -127,8 +127,8 @@ async def load(
 
 async def load_standing(
     connection: psycopg.AsyncConnection, order_ids: Sequence[UUID]
-) -> dict[UUID, tuple[int, Order, int]]:
-    """As `load`, and the position of each order's last event."""
+) -> dict[UUID, tuple[int, Order, int, str]]:
+    """As `load`, and the position of each order's last event and the caller that placed it."""
     cursor = await connection.execute(
         "SELECT stream_id, version, name, state::text, position FROM orders.events"
         " WHERE stream_id = ANY(%b) ORDER BY stream_id, version",
@@ -136,14 +136,16 @@ async def load_standing(
         prepare=True,
         binary=True,
     )
-    loaded: dict[UUID, tuple[int, Order, int]] = {}
+    loaded: dict[UUID, tuple[int, Order, int, str]] = {}
     for stream_id, version, name, state, position in await cursor.fetchall():
         # A series stream is no order (IV-1).
         if not is_order_event(name):
             continue
         before = loaded.get(stream_id)
-        order = evolve(None if before is None else before[1], decode(name, state))
-        loaded[stream_id] = (version, order, position)
+        event = decode(name, state)
+        placed_by = event.caller if before is None else before[3]
+        order = evolve(None if before is None else before[1], event)
+        loaded[stream_id] = (version, order, position, placed_by)
     return loaded
 
 

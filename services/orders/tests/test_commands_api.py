@@ -276,6 +276,19 @@ async def test_sr_4_a_role_gives_what_it_may_and_nothing_else(client: httpx.Asyn
     assert await code(AGENT, f"{commands}/confirm-order") == 200
 
 
+async def test_sr_6_an_intake_caller_speaks_for_buyers_of_its_own_orders_only(
+    client: httpx.AsyncClient,
+) -> None:
+    mine = await placed(client)
+    client.headers["authorization"] = f"Bearer {INTAKE}"
+    theirs = await placed(client, source="LANDING_PAGE")
+    asked = {"reason": "CHANGED_MIND"}
+    wrong = await post(client, f"/v1/orders/{mine}/commands/request-cancellation", asked)
+    assert (wrong.status_code, wrong.json()["code"]) == (403, "NOT_PERMITTED")
+    answer = await post(client, f"/v1/orders/{theirs}/commands/request-cancellation", asked)
+    assert (answer.status_code, answer.json()["headline"]) == (200, "CANCELLATION_REQUESTED")
+
+
 async def test_cv_5_an_event_keeps_its_actor_and_its_caller(
     client: httpx.AsyncClient, pool: AsyncPool
 ) -> None:
@@ -365,13 +378,13 @@ async def test_cr_15_a_placement_needs_a_running_hold_for_its_lines(pool: AsyncP
 
     async def outcome(**changed: Any) -> Any:
         held = {**hold(seller=SELLER, expires_at=expires.isoformat()), **changed}
-        answer = await post(client, "/v1/orders", placement(allow_backorder=False, hold=signed(held)))
+        answer = await post(taking, "/v1/orders", placement(allow_backorder=False, hold=signed(held)))
         return answer.json().get("code", answer.status_code)
 
     app, running = await door(pool, HoldKeys([ED.as_dict(private=False)]))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-        client.headers["authorization"] = f"Bearer {OWNER}"
-        none = await post(client, "/v1/orders", placement(allow_backorder=False))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as taking:
+        taking.headers["authorization"] = f"Bearer {OWNER}"
+        none = await post(taking, "/v1/orders", placement(allow_backorder=False))
         assert (none.status_code, none.json()["code"]) == (409, "STOCK_NOT_AVAILABLE")
         assert await outcome(expires_at=(now() - timedelta(seconds=1)).isoformat()) == "STOCK_NOT_AVAILABLE"
         one = [{"sku": "KOPI", "quantity": 1, "warehouse": "BDG"}]
