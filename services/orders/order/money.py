@@ -145,7 +145,10 @@ def net_paid(order: Order) -> int:
 
 
 def payable(order: Order) -> int:
-    """MO-8: total less what was credited; a cancelled order is reckoned against the total it had."""
+    """MO-8: total less what was credited, not below 0; a cancelled order counts with the total it had.
+
+    It could be below once other lines are cancelled: the discount then weighs more on what was credited.
+    """
     if order.status is Status.CANCELLED:
         return total(order)
     return max(0, total(order) - sum(order.credits.values()))

@@ -28,7 +28,8 @@ def at(minutes: float) -> datetime:
 
 def given(minutes: float = 0, **changed: Any) -> Given:
     numbers = {"ORDER": "J000001", "BILL": "BILL-TOKO-2026-000001"}
-    return Given(at=at(minutes), **{"proposed_numbers": numbers, **changed})
+    around = {"proposed_numbers": numbers, "seller": c.SellerTerms(id="s1", code="TOKO"), **changed}
+    return Given(at=at(minutes), **around)
 
 
 def line(quantity: int = 1, price: int = 150_000, sku: str = "KAOS", **changed: Any) -> c.NewLine:
