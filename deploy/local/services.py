@@ -97,6 +97,12 @@ class Demo:
         return f"[{self._layout.secret('token_key', lambda: new_exchange_key('demo-t1'))}]"
 
     @property
+    def hold_keys(self) -> str:
+        """Give the public half of the key that holds are signed with; the secret `hold_key` has it whole."""
+        key = json.loads(self._layout.secret("hold_key", lambda: new_exchange_key("demo-h1")))
+        return json.dumps([{name: value for name, value in key.items() if name != "d"}])
+
+    @property
     def token_issuers(self) -> str:
         """Give whose tokens every service takes: those that orders signs."""
         issuer = self._url("orders")
@@ -213,6 +219,7 @@ class Demo:
             "KEY_ENCRYPTION_KEYS": self.key_encryption_keys,
             "ORDERS_EXCHANGE_KEYS": self.exchange_keys,
             "ORDERS_TOKEN_KEYS": self.token_keys,
+            "ORDERS_HOLD_KEYS": self.hold_keys,
             "ORDERS_TOKEN_ISSUER": self._url("orders"),
         }
 
