@@ -22,9 +22,9 @@ from services.orders.recorder import byteas, texts, uuids
 Purpose = Literal["SEAL", "SEARCH"]
 Connection = psycopg.AsyncConnection
 
-# Each some 200 bytes. When it is full, all are forgotten: counting which was used last would cost more.
-CIPHERS_KEPT: Final = 20_000
-OWNERS_KEPT: Final = 5_000
+# Each some 2.4 kB. When it is full, all are forgotten: counting which was used last would cost more.
+CIPHERS_KEPT: Final = 4_000
+OWNERS_KEPT: Final = 2_000
 # Two consumers that make the same key at once see each other's on the next question.
 QUESTIONS_MAX: Final = 5
 REWRAP_ROWS: Final = 500
@@ -62,15 +62,23 @@ class BuyerKeys:
         self._ciphers: dict[UUID, KeyCipher] = {}
 
     async def owners(self, connection: Connection, wanted: Iterable[Owner]) -> dict[Owner, OwnerKey]:
-        """The keys of all these, made where there is none yet. Raises KeyGone."""
+        """The keys of all these, made where there is none yet. Raises KeyGone and Transient."""
         needed = set(wanted)
-        missing = [owner for owner in needed if owner not in self._owners]
+        # Held here too: while this waits, another task may make the process forget what it keeps.
+        found = {owner: self._owners[owner] for owner in needed if owner in self._owners}
+        missing = [owner for owner in needed if owner not in found]
         if missing:
-            if len(self._owners) + len(missing) > OWNERS_KEPT:
-                self._owners.clear()
-                missing = list(needed)
-            self._owners |= await self._loaded(connection, missing)
-        return {owner: self._owners[owner] for owner in needed}
+            loaded = await self._loaded(connection, missing)
+            if len(loaded) < len(missing):
+                raise Transient("The key of a shop is gone.")
+            self._keep_owners(loaded)
+            found |= loaded
+        return found
+
+    def _keep_owners(self, owners: dict[Owner, OwnerKey]) -> None:
+        if len(self._owners) + len(owners) > OWNERS_KEPT:
+            self._owners.clear()
+        self._owners |= owners
 
     async def _loaded(self, connection: Connection, missing: Sequence[Owner]) -> dict[Owner, OwnerKey]:
         found = await self._select_owners(connection, missing)
@@ -179,7 +187,8 @@ class BuyerKeys:
             owner = self._owners.get(Owner(seller, shop))
             if owner is None or owner.id != owner_id:
                 key = self._keks.unwrap(kek, owner_wrapped, str(owner_id))
-                owner = self._owners[Owner(seller, shop)] = OwnerKey(owner_id, key, KeyCipher(key))
+                owner = OwnerKey(owner_id, key, KeyCipher(key))
+                self._keep_owners({Owner(seller, shop): owner})
             found[key_id] = self._cipher(key_id, wrapped, owner)
         self._keep(found)
         return found

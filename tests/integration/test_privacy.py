@@ -188,6 +188,9 @@ def read_and_search_marked_buyers(system: System, ids: Sequence[str]) -> None:
         list(ids),
     )
     assert sorted(readings) == sorted((order, "demo", "privacy test") for order in ids)
+    published = system.get("orders", "/.well-known/jwks.json", key=None).json()["keys"]
+    assert [each["crv"] for each in published if each.get("use") == "enc"] == ["P-256"]
+    assert all("d" not in each for each in published), "Only the public halves."
     for text in (BUYER["name"], BUYER["address"]):
         found = {str(each["id"]) for each in system.listed("orders", "/v1/orders", search=text)}
         assert found & set(ids), f"PD-5: a search finds its orders by {text!r}."
