@@ -323,6 +323,12 @@ def _data(event: e.Event) -> PublicData:
             )
         case e.OrderConfirmed() | e.PaymentAwaited() | e.PaymentProcessingStarted() | e.PaymentFailed():
             return Plain(implied=implied, actor=actor)
+        case _:
+            return _money(event, implied=implied, actor=actor)
+
+
+def _money(event: e.Event, *, implied: bool, actor: str) -> PublicData:
+    match event:
         case e.PaymentSucceeded() | e.PaymentAllocated() | e.ExtraReceiptRecorded():
             return Payment(
                 implied=implied,

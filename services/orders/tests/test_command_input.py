@@ -1,4 +1,4 @@
-"""Bodies of commands are read with every fault at its field, and phone numbers in one form (GR-3, MN-6)."""
+"""Bodies of commands are read with every fault at its innermost field (GR-3)."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import pytest
 
 from services.orders.order import commands as c
 from services.orders.order.input import read_command
-from services.orders.order.phone import international
 
 
 def faults(name: str, body: dict[str, Any]) -> dict[str, str]:
@@ -62,24 +61,3 @@ def test_a_faulty_field_is_named(name: str, body: dict[str, Any], field: str) ->
 def test_an_unknown_command_is_no_command() -> None:
     with pytest.raises(KeyError):
         read_command("DropOrder", {})
-
-
-@pytest.mark.parametrize(
-    ("written", "kept"),
-    [
-        ("0812-3456-7890", "+6281234567890"),
-        ("62 812 3456 7890", "+6281234567890"),
-        ("+62 (812) 3456 7890", "+6281234567890"),
-        ("0065 8123 4567", "+6581234567"),
-        ("81234567890", "+6281234567890"),
-        ("+65 8123 4567", "+6581234567"),
-        ("0812****890", None),
-        ("12", None),
-        ("telepon", None),
-        ("+0812345678", None),
-        ("+62812345678901234", None),
-        ("", None),
-    ],
-)
-def test_mn_6_phone_numbers_have_one_form(written: str, kept: str | None) -> None:
-    assert international(written) == kept
