@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from joserfc.jwk import ECKey
@@ -17,6 +18,7 @@ from libs.runtime.outbox import OutboxSource
 from libs.runtime.postgres import AsyncPool, make_pool
 from libs.runtime.records import Record
 from libs.runtime.tokens import TokenSigner, TokenVerifier
+from services.orders.answers import Answer
 from services.orders.app import migrate_orders
 from services.orders.commands_consumer import CommandsHandler
 from services.orders.concluding import Asked, Decider
@@ -107,19 +109,29 @@ async def answers(pool: AsyncPool) -> list[dict[str, Any]]:
     return found
 
 
-async def place(pool: AsyncPool) -> str:
-    """An order that came in by another door."""
+async def give(pool: AsyncPool, caller: Principal, command: str, body: Any, key: str, order: UUID) -> Answer:
+    """A command by the door of HTTP; a placement has the id that it is given."""
     writer = GroupWriter(pool)
     running = asyncio.create_task(writer.run())
     dispatcher = Dispatcher(pool, writer, Decider(SellerTermsReader(pool), HoldKeys([])))
-    caller = Principal(OWNER, SELLER, frozenset({"*"}), "OWNER")
-    body = json.dumps(placement()).encode()
     asked = Asked(
-        command="PlaceOrder", order_id=uuid7(), caller=caller, key=str(uuid7()), body=body, at=now(),
-        names_order=False,
-    )  # fmt: skip
+        command=command,
+        order_id=order,
+        caller=caller,
+        key=key,
+        body=json.dumps(body).encode(),
+        at=now(),
+        names_order=command != "PlaceOrder",
+    )
     answer, _ = await dispatcher.answer(asked)
     running.cancel()
+    return answer
+
+
+async def place(pool: AsyncPool) -> str:
+    """An order that came in by another door."""
+    owner = Principal(OWNER, SELLER, frozenset({"*"}), "OWNER")
+    answer = await give(pool, owner, "PlaceOrder", placement(), str(uuid7()), uuid7())
     return str(answer.body["order"])
 
 
@@ -167,9 +179,15 @@ async def test_gr_4_a_key_that_comes_again_has_its_first_answer_and_no_second_ef
 async def test_a_key_is_one_whichever_door_it_comes_by(pool: AsyncPool) -> None:
     """What HTTP has answered is answered again on the topic, and the other way round."""
     order, log = await place(pool), Log()
-    await handler_of(pool).handle([log.record("ConfirmOrder", order, key="one")], {})
-    kept = await rows(pool, "SELECT caller, key FROM orders.command_keys WHERE key = 'one'")
-    assert kept == [(f"{SELLER}/system-7", "one")]
+    caller = Principal("system-7", SELLER, frozenset({"orders:write"}), "AGENT")
+    by_http = await give(pool, caller, "ConfirmOrder", {}, "one", UUID(order))
+    records = [log.record("ConfirmOrder", order, key="one"), log.record("UnconfirmOrder", order, key="two")]
+    assert await handler_of(pool).handle(records, {}) == {"handled": 2}
+    by_topic = await answers(pool)
+    assert by_topic[0]["sequence"] == by_http.body["sequence"] == 2
+    again = await give(pool, caller, "UnconfirmOrder", {}, "two", UUID(order))
+    assert again.body["sequence"] == by_topic[1]["sequence"] == 3
+    assert len(await rows(pool, "SELECT FROM orders.events")) == 3
 
 
 @pytest.mark.parametrize(
