@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import orjson
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from psycopg import AsyncConnection
 from starlette.responses import Response
 
@@ -20,7 +20,9 @@ from services.orders.registry.writing import SCHEMA, By, Work, write
 
 _STATUS: Final = {"NOT_FOUND": 404, "CONFLICT": 409, "INVALID": 422}
 
-# PostgreSQL's text holds no NUL, and its bigint ends at 2^63 - 1: a forged cursor is a wrong field, no fault.
+# An id or a code in a path: PostgreSQL's text holds no NUL, so that such a one is a wrong field.
+PathId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[^\x00]+$")]
+# Its bigint ends at 2^63 - 1: a forged cursor is a wrong field too, and no fault of the server.
 TextMark = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
 NumberMark = Annotated[int, msgspec.Meta(ge=0, le=9_223_372_036_854_775_807)]
 

@@ -19,7 +19,7 @@ from services.orders.registry.bodies import (
     ReasonChangeBody,
     TagBody,
 )
-from services.orders.registry.doors import Doors, Owner, Reader, answered, by_of
+from services.orders.registry.doors import Doors, Owner, PathId, Reader, answered, by_of
 from services.orders.registry.keys import KeyWish
 from services.orders.registry.model import UNPAID, Reason
 from services.orders.registry.writing import Answer
@@ -52,7 +52,7 @@ def tag_routes(doors: Doors) -> APIRouter:
 
     @router.patch("/{tag}", summary="Write a tag otherwise; orders keep theirs (owner)")
     async def rename(
-        request: Request, tag: str, body: TagBody, caller: Owner, key: IdempotencyKey
+        request: Request, tag: PathId, body: TagBody, caller: Owner, key: IdempotencyKey
     ) -> Response:
         async def work(connection: AsyncConnection) -> Answer:
             return Answer(200, await store.rename_tag(connection, by_of(caller), tag, body.tag))
@@ -60,7 +60,7 @@ def tag_routes(doors: Doors) -> APIRouter:
         return await doors.write(request, caller, key, work)
 
     @router.delete("/{tag}", summary="Take a tag off the list; orders keep theirs (owner)")
-    async def delete(request: Request, tag: str, caller: Owner, key: IdempotencyKey) -> Response:
+    async def delete(request: Request, tag: PathId, caller: Owner, key: IdempotencyKey) -> Response:
         async def work(connection: AsyncConnection) -> Answer:
             return Answer(200, await store.delete_tag(connection, by_of(caller), tag))
 
@@ -90,7 +90,7 @@ def reason_routes(doors: Doors) -> APIRouter:
 
     @router.patch("/{code}", summary="Change a reason's label, or retire it (owner)")
     async def change(
-        request: Request, code: str, body: ReasonChangeBody, caller: Owner, key: IdempotencyKey
+        request: Request, code: PathId, body: ReasonChangeBody, caller: Owner, key: IdempotencyKey
     ) -> Response:
         async def work(connection: AsyncConnection) -> Answer:
             changed = await store.change_reason(connection, by_of(caller), code, body.given())
@@ -117,14 +117,14 @@ def customer_routes(doors: Doors) -> APIRouter:
         )
 
     @router.get("/customers/{customer}", summary="One customer")
-    async def get_customer(customer: str, caller: ContactReader) -> Response:
+    async def get_customer(customer: PathId, caller: ContactReader) -> Response:
         return answered(
             await doors.read(lambda connection: customers.customer(connection, caller.seller, customer))
         )
 
     @router.patch("/customers/{customer}", summary="Give a customer another category (owner)")
     async def categorise(
-        request: Request, customer: str, body: CustomerBody, caller: Owner, key: IdempotencyKey
+        request: Request, customer: PathId, body: CustomerBody, caller: Owner, key: IdempotencyKey
     ) -> Response:
         async def work(connection: AsyncConnection) -> Answer:
             return Answer(200, await customers.categorise(connection, by_of(caller), customer, body.category))
@@ -178,7 +178,7 @@ def key_routes(doors: Doors) -> APIRouter:
         return await doors.write(request, caller, key, work)
 
     @router.delete("/{key_id}", summary="Take a key back for good (owner)")
-    async def revoke(request: Request, key_id: str, caller: Owner, key: IdempotencyKey) -> Response:
+    async def revoke(request: Request, key_id: PathId, caller: Owner, key: IdempotencyKey) -> Response:
         async def work(connection: AsyncConnection) -> Answer:
             return Answer(200, await keys.revoke_key(connection, by_of(caller), key_id))
 

@@ -21,7 +21,16 @@ from services.orders.registry.bodies import (
     SellerBody,
     SellerChangeBody,
 )
-from services.orders.registry.doors import Doors, NumberMark, Owner, Reader, answered, by_of, problem_of
+from services.orders.registry.doors import (
+    Doors,
+    NumberMark,
+    Owner,
+    PathId,
+    Reader,
+    answered,
+    by_of,
+    problem_of,
+)
 from services.orders.registry.model import BankAccount, Holiday, Person, Seller
 from services.orders.registry.npwp import masked, npwp_of
 from services.orders.registry.policies import Policies, PolicyVersion
@@ -123,7 +132,7 @@ def people_routes(doors: Doors) -> APIRouter:
 
     @router.patch("/{person}", summary="Change name, role, or whether somebody still works here (owner)")
     async def change(
-        request: Request, person: str, body: PersonChangeBody, caller: Owner, key: IdempotencyKey
+        request: Request, person: PathId, body: PersonChangeBody, caller: Owner, key: IdempotencyKey
     ) -> Response:
         async def work(connection: AsyncConnection) -> Answer:
             changed = await store.change_person(connection, by_of(caller), person, body.given())

@@ -362,3 +362,29 @@ async def test_lists_come_in_pages_that_never_skip_or_repeat(client: Client) -> 
             if cursor is None:
                 break
         assert (len(seen), len(set(seen))) == (count, count), path
+
+
+async def test_what_a_database_cannot_keep_is_a_wrong_field(client: Client) -> None:
+    """No answer is a fault of the server: U+0000 in a path, half a character in a body."""
+    for method, path, given in (
+        ("PATCH", "tags/a%00b", {"tag": "x"}),
+        ("DELETE", "tags/a%00b", None),
+        ("GET", "customers/a%00b", None),
+        ("PATCH", "customers/a%00b", {"category": "RESELLER"}),
+        ("PATCH", "people/a%00b", {"name": "x"}),
+        ("PATCH", "reasons/a%00b", {"label": "x"}),
+        ("DELETE", "keys/a%00b", None),
+    ):
+        status, code, fields = await client.code(method, f"/v1/seller/{path}", given)
+        assert (status, code, len(fields)) == (422, "INVALID", 1), path
+    for body_of in (b'{"tag": "\\ud800"}', b'{"tag": "\\u0000"}', b"{", b"[]", b"\xff"):
+        answer = await client.http.post(
+            "/v1/seller/tags",
+            content=body_of,
+            headers={
+                "authorization": f"Bearer {MINE}",
+                "idempotency-key": "k",
+                "content-type": "application/json",
+            },
+        )
+        assert answer.status_code in {400, 422}, (body_of, answer.text)
