@@ -6,7 +6,9 @@ import pytest
 
 from services.orders.order import commands as c
 from services.orders.order import money
+from services.orders.order.decide import NumberNeeded
 from services.orders.order.events import Actor
+from services.orders.order.fact import FactInvalid
 from services.orders.order.headline import flags
 from services.orders.order.model import Status
 from services.orders.tests.seller import (
@@ -324,3 +326,56 @@ def test_inv_1_a_cod_order_is_unpaid_until_it_is_completed() -> None:
 @pytest.mark.parametrize("command", [c.ConfirmPayment(amount=0), c.ConfirmPayment(amount=-1)])
 def test_an_amount_is_at_least_one(command: c.ConfirmPayment) -> None:
     assert Story().fields(command) == {"amount": "AMOUNT_NOT_POSITIVE"}
+
+
+def test_mk_5_a_scan_that_comes_late_is_recorded_and_moves_nothing_back() -> None:
+    story = shipped().tell(fact("PackageDelivered", 20), fact("PackagePickedUp", 10))
+    assert (story.names, story.headlines[-1]) == (["FactRecorded"], "DELIVERED")
+    assert story.last[0].disposition.value == "LATE"
+
+
+def test_wf_3_cash_reported_while_the_order_is_held_is_booked_when_it_completes() -> None:
+    story = cod_shipped().tell(fact("PackageDelivered")).do(c.HoldOrder())
+    story.tell(fact("CodCollected", amount=149_000))
+    assert (story.names, story.figures[1]) == (["FactRecorded"], "UNPAID")
+    story.do(c.ReleaseOrder(), c.CompleteOrder())
+    assert [(entry.expected, entry.collected) for entry in story.state.cod] == [(150_000, 149_000)]
+
+
+def test_gr_13_a_fact_may_name_its_package_by_awb() -> None:
+    story = paid(*GOODS).do(c.ShipOrder())
+    first, second = (package.id for package in story.state.packages)
+    story.tell(fact("AwbIssued", package=first, awb="J1"), fact("AwbIssued", package=second, awb="J2"))
+    story.tell(fact("PackageDelivered", package="J2"))
+    assert sorted(story.parts) == ["1 DELIVERED", "3 BOOKED"]
+    with pytest.raises(FactInvalid):
+        story.tell(fact("PackageDelivered", package="J3"))
+    with pytest.raises(FactInvalid):
+        story.tell(fact("OrderPlaced"))
+
+
+def test_cr_10_packages_move_independently_and_the_order_follows_the_least_advanced() -> None:
+    story = paid(*GOODS).do(c.ShipOrder(parts=part("1")))
+    assert (story.headlines[-1], "PARTLY_SHIPPED" in flags(story.state)) == ("PAID", True)
+    story.do(c.ShipOrder())
+    first, second = (package.id for package in story.state.packages)
+    story.tell(fact("AwbIssued", package=first, awb="J1"), fact("AwbIssued", package=second, awb="J2"))
+    story.tell(fact("PackageDelivered", package=first), fact("PackagePickedUp", package=second))
+    assert story.headlines[-1] == "IN_TRANSIT"
+    story.tell(fact("ReturnReceived", package=second))
+    assert (story.headlines[-1], "HAS_RETURN" in flags(story.state)) == ("DELIVERED", True)
+    assert story.do(c.CompleteOrder()).headlines[-1] == "COMPLETED"
+
+
+def test_cv_6_every_event_of_a_decision_keeps_the_policies_and_the_caller() -> None:
+    told = {"caller": "k9", "policies": c.Policies(version=3), "actor": Actor.AGENT}
+    story = confirmed(method="INVOICE").do(c.CreateBill()).do(c.ConfirmPayment(), **told)
+    assert {(event.caller, event.policies, event.actor) for event in story.last} == {("k9", 3, Actor.AGENT)}
+    assert [event.implied for event in story.last] == [False, True, True]
+
+
+def test_iv_1_a_decision_that_needs_a_number_says_which() -> None:
+    story = confirmed(method="INVOICE").do(c.CreateBill())
+    with pytest.raises(NumberNeeded) as needed:
+        story.tried(c.IssueBill(), proposed_numbers={})
+    assert needed.value.series == "BILL"
