@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from msgspec.structs import replace
 
 from libs.runtime.auth import caller
 from libs.runtime.clock import now, uuid7
@@ -109,7 +110,7 @@ class _Doors:
         found = _uuid(order_id)
         if found is None:
             return _shown(request, refused("ORDER_NOT_FOUND"))
-        asked = await _asked(request, "EditOrder", found, keyed=False)
+        asked = replace(await _asked(request, "EditOrder", found, keyed=False), is_preview=True)
         return _shown(request, await self._dispatcher.preview(asked))
 
     def bulk(self, name: str) -> Handler:

@@ -22,7 +22,7 @@ from services.orders.buyers import Buyers, SealedBuyer
 from services.orders.holds import HoldFalse, HoldKeys
 from services.orders.inputs import FIELD_INVALID, Unreadable, read_object
 from services.orders.order.allowing import allowed_now
-from services.orders.order.commands import Command, Given, Hold
+from services.orders.order.commands import Command, Given, Hold, Policies
 from services.orders.order.decide import decide
 from services.orders.order.deciding import Decided, NumberNeeded, Refusal
 from services.orders.order.events import Actor, Event
@@ -32,6 +32,7 @@ from services.orders.order.input import FieldFault, read_command
 from services.orders.order.seller_facts import judge_seller_fact
 from services.orders.order.state import Order
 from services.orders.order.table import COMMANDS
+from services.orders.order.timers import started
 from services.orders.order.words import Sealed
 from services.orders.recipients import opened, sealed, sealed_text
 from services.orders.recorder import NewEvent, SearchHashes
@@ -40,6 +41,7 @@ from services.orders.reported import is_channels, is_others_package, read_fact, 
 from services.orders.series import Proposed, Series, series_of
 from services.orders.store import encode, seller_order_number
 from services.orders.surroundings import SellerTermsReader
+from services.orders.timer_rows import timer_rows
 
 # What is asked by the door of facts; which fact it is stands in its body.
 FACT: Final = "ReportFact"
@@ -67,6 +69,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     names_order: bool = True
     # Whether it came on a topic, where a buyer's data is sealed (PD-4).
     on_topic: bool = False
+    # Only to be told, not to be done: nothing of it may have an effect (ED-3).
+    is_preview: bool = False
     # What is wrong with the request's headers; told once the caller is known to be permitted (GR-3).
     header_faults: tuple[FieldFault, ...] = ()
 
@@ -189,7 +193,7 @@ class Decider:
                 asked, standing, FIELD_INVALID, [FieldFault(fault.field, FIELD_INVALID, fault.message)]
             )
         decided = Decided(judged.events, judged.order or standing.order)
-        concluded = _accepted(asked, standing, decided, proposed, None)
+        concluded = _accepted(asked, standing, decided, proposed, None, policies=given.policies)
         answer = concluded.answer
         told = replace(answer, body={**answer.body, "disposition": judged.disposition.value})
         return replace(concluded, answer=told)
@@ -225,6 +229,8 @@ class Decider:
             found = decide(order, command, given)
         if isinstance(found, Refusal):
             return _refusal(asked, standing, found.code, found.fields)
+        if asked.is_preview:
+            return _accepted(asked, standing, found, proposed, None, policies=given.policies)
         # Only now, so that no key is made for a person of whom nothing is kept.
         told = await sealed(self._buyers, command, asked.order_id, asked.caller.seller)
         text = await sealed_text(self._buyers, command, asked.order_id, order, asked.caller.seller)
@@ -232,7 +238,7 @@ class Decider:
             given = replace(given, buyer=None if told is None else told.sealed, text=text)
             found = decide(order, command, given)
             assert isinstance(found, Decided), "Sealed data is no ground for a refusal."
-        return _accepted(asked, standing, found, proposed, told)
+        return _accepted(asked, standing, found, proposed, told, policies=given.policies)
 
 
 def _actor(asked: Asked, standing: Standing | None, body: dict[str, Any], stated: str | None) -> Actor | None:
@@ -270,6 +276,8 @@ def _accepted(
     found: Decided,
     proposed: Proposed | None,
     told: SealedBuyer | None,
+    *,
+    policies: Policies,
 ) -> Concluded:
     version = 0 if standing is None else standing.version
     answer = accepted(
@@ -295,6 +303,9 @@ def _accepted(
         position=0 if standing is None else standing.position,
         placed_by=_told_as(asked.caller) if standing is None else standing.placed_by,
         search_hashes=_hashes(asked.order_id, found.events, told),
+        timers=timer_rows(
+            asked.order_id, started(None if standing is None else standing.order, found.order, policies)
+        ),
     )
 
 

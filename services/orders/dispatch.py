@@ -10,11 +10,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from libs.runtime.errors import Transient
 from libs.runtime.postgres import AsyncPool, transient_faults
 from services.orders.answers import Answer, kept_answer, refused
 from services.orders.concluding import Asked, Concluded, Decider, Standing
 from services.orders.metrics import APPEND_CONFLICTS, COMMANDS
+from services.orders.order.headline import view
 from services.orders.recorder import Appended, AppendRequest, CommandKey
 from services.orders.series import Proposed, Series, last_number
 from services.orders.store import load_standing, position_of
@@ -48,10 +51,14 @@ class Dispatcher:
         return answer, position
 
     async def preview(self, asked: Asked) -> Answer:
-        """What the command would be answered now, without any effect (ED-3)."""
+        """What the command would be answered now, and the money then, without any effect (ED-3)."""
         standing = await self._orders.of(asked.order_id, fresh=True)
         async with self._numbering() as numbers:
-            return (await self._decider.conclude(asked, standing, numbers)).answer
+            concluded = await self._decider.conclude(asked, standing, numbers)
+        answer = concluded.answer
+        if answer.refused or concluded.order is None:
+            return answer
+        return replace(answer, body={**answer.body, "money": view(concluded.order)["money"]})
 
     async def begin(self, asked: Asked, refusal: Answer | None) -> Answer | None:
         """Take the key of a bulk command before its first part; what refuses the whole, if anything does.

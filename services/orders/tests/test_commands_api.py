@@ -406,4 +406,10 @@ async def test_ed_3_a_preview_says_what_the_edit_then_does(
     assert preview.status_code == 200
     assert await stored(pool, order) == ["OrderPlaced"]
     done = (await post(client, f"{path}/edit-order", edit)).json()
-    assert {**preview.json(), "position": done["position"]} == done
+    told = preview.json()
+    money = told.pop("money")
+    assert {**told, "position": done["position"]} == done
+    assert (money["total"], money["outstanding"]) == (110_000, 110_000)
+    refused = await client.post(f"{path}/preview-edit", json={"remove_lines": ["1"]})
+    again = await post(client, f"{path}/edit-order", {"remove_lines": ["1"]})
+    assert refused.json()["code"] == again.json()["code"] == "LAST_LINE"
