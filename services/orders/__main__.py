@@ -8,7 +8,7 @@ from libs.runtime.door import Service, enter
 if TYPE_CHECKING:
     from services.orders.settings import OrdersSettings
 
-ROLES = ("serve", "api", "consumer", "relay", "projector")
+ROLES = ("serve", "api", "consumer", "relay", "projector", "timers")
 
 
 def main(argv: list[str]) -> int:

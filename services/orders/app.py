@@ -38,6 +38,8 @@ from services.orders.registry.signing import sealer_of, signer_of
 from services.orders.registry.standing import StandingCallers
 from services.orders.relay import StoreSource, unpublished
 from services.orders.settings import OrdersSettings
+from services.orders.surroundings import SellerTermsReader
+from services.orders.timers import TimersRunner
 from services.orders.views import OrderViews, waiting_and_parked
 
 SERVICE: Final = "orders"
@@ -77,6 +79,8 @@ def compose(settings: OrdersSettings, kafka: KafkaSettings, role: str) -> Callab
             doors.add_relay()
         if role in {"serve", "projector"}:
             _add_projector(process, pool, settings)
+        if role in {"serve", "timers"}:
+            _add_timers(process, pool, settings)
         lags = [lag, commands_lag]
         app = _api(process, pool, buyers, settings, lags=lags, callers=callers, signer=signer)
         if role in {"serve", "api"}:
@@ -120,6 +124,12 @@ def _add_projector(process: Process, pool: AsyncPool, settings: OrdersSettings) 
     process.resource("customers bell", customers_bell.listening)
     process.task("customers", customers.run)
     process.health.ready("projector", lambda: projector.last_fault or None)
+
+
+def _add_timers(process: Process, pool: AsyncPool, settings: OrdersSettings) -> None:
+    runner = TimersRunner(pool, settings.dsn, SellerTermsReader(pool))
+    process.task("timers", runner.run)
+    process.health.ready("timers", lambda: runner.last_fault or None)
 
 
 def _add_relays(process: Process, pool: AsyncPool, settings: OrdersSettings, kafka: KafkaSettings) -> None:

@@ -15,3 +15,8 @@ COMMANDS = Counter(
     "Commands and reported facts by name and outcome: accepted, or the code of the refusal (4.2).",
     ["command", "outcome"],
 )
+TIMERS = Counter(
+    "orders_timers_total",
+    "Due timers by kind and outcome: fired, or ended without an event.",
+    ["kind", "outcome"],
+)

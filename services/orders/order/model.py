@@ -225,6 +225,8 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     source: str = "CHANNEL"
     reference: str = ""
     placed_at: Instant | None = None
+    # When the present episode began, if it is not the first.
+    reopened_at: Instant | None = None
     discount: int = 0
     shipping_fee: int = 0
     insurance_fee: int = 0

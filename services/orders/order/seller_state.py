@@ -253,6 +253,7 @@ def _reopened(order: Order, event: e.OrderReopened, number: int) -> Order:
         status=Status.NEW,
         status_since=number,
         episode=event.episode,
+        reopened_at=event.at,
         cancelled_at=None,
         cancel_reason="",
         cancel_label="",
