@@ -14,11 +14,19 @@ from services.orders.order.decide_placing import (
     link_faults,
     method_faults,
     new_line_faults,
+    phone_faults,
     placed_line,
-    recipient_faults,
     warehouse_of,
 )
-from services.orders.order.deciding import Deciding, Handler, close_transaction, consequences, unpack, wrong
+from services.orders.order.deciding import (
+    Deciding,
+    Handler,
+    close_transaction,
+    consequences,
+    total_faults,
+    unpack,
+    wrong,
+)
 from services.orders.order.input import FieldFault
 from services.orders.order.model import Billing, Coverage, Order, Part, Transaction
 from services.orders.order.parts import active
@@ -191,8 +199,13 @@ def _faults(order: Order, command: c.EditOrder, given: Given) -> list[FieldFault
     if command.payment_method is not None and command.payment_method != order.method.value:
         found += method_faults(command.payment_method, given)
     if command.recipient is not None and order.source != "CHANNEL":
-        found += recipient_faults(command.recipient)
-    return found
+        # Only what is named changes (ED-1), so a recipient need not be named whole.
+        found += phone_faults(command.recipient)
+    if found:
+        return found
+    new = edited(order, command, given)
+    # What leaves nothing of the order is LAST_LINE, which is no fault of a field.
+    return total_faults(_event(order, command, given, new).total) if any(new.quantities.values()) else []
 
 
 def _owned_by_channel(order: Order, command: c.EditOrder) -> bool:

@@ -14,6 +14,7 @@ from services.orders.order.deciding import (
     Refusal,
     number_of,
     said,
+    total_faults,
     wrong,
 )
 from services.orders.order.input import FieldFault
@@ -42,6 +43,8 @@ def place(command: PlaceOrder, given: Given) -> Decided | Refusal:
         placed = _placed(command, given, covered=covered)
         if placed.total < 1:
             raised.add("TOTAL_NOT_POSITIVE")
+        faults = total_faults(placed.total)
+        raised |= {fault.code for fault in faults}
     situation = Situation(method=e.Method.TRANSFER, status=Status.NEW)
     code = first_refusal("PlaceOrder", situation, raised)
     if code is not None or placed is None:
@@ -83,14 +86,18 @@ def method_faults(method: str, given: Given) -> list[FieldFault]:
 
 
 def recipient_faults(recipient: Recipient) -> list[FieldFault]:
-    found = [
+    return [
         wrong(f"recipient.{field}", "Name it.", "CUSTOMER_INCOMPLETE")
         for field in ("name", "phone", "address")
         if not getattr(recipient, field).strip()
-    ]
-    if recipient.phone.strip() and international(recipient.phone) is None:
-        found.append(wrong("recipient.phone", "It is no phone number; write it as +62 and the rest."))
-    return found
+    ] + phone_faults(recipient)
+
+
+def phone_faults(recipient: Recipient) -> list[FieldFault]:
+    """MN-6."""
+    if not recipient.phone.strip() or international(recipient.phone) is not None:
+        return []
+    return [wrong("recipient.phone", "It is no phone number; write it as +62 and the rest.")]
 
 
 def fee_faults(field: str, amount: int | None) -> list[FieldFault]:

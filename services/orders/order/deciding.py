@@ -125,9 +125,17 @@ def amount_faults(amount: int | None) -> list[FieldFault]:
     return [wrong("amount", "The amount must be at least Rp1, and at most 10^12.", "AMOUNT_NOT_POSITIVE")]
 
 
-# A bound that no sale reaches and that every reader of JSON still holds exactly (2^53 is 9 × 10^15).
+def total_faults(total: int) -> list[FieldFault]:
+    """A total that readers of JSON could not hold is no total."""
+    if total <= TOTAL_MAX:
+        return []
+    return [wrong("lines", "Prices and fees must not add up to more than 10^15.", "PRICE_INVALID")]
+
+
+# Bounds that no sale reaches; a total is one that every reader of JSON holds exactly (2^53 is 9 × 10^15).
 AMOUNT_MAX = 10**12
 QUANTITY_MAX = 1_000_000
+TOTAL_MAX = 10**15
 
 
 def issue_bill(d: Making, said_of_it: dict[str, Any], amount: int) -> None:

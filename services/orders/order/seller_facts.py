@@ -26,7 +26,8 @@ from services.orders.order.table import FACTS
 
 _COURIER = frozenset(name for name, row in FACTS.items() if row.values)
 _GATEWAY = frozenset(name for name, row in FACTS.items() if row.number.startswith("T27"))
-_STOCK = frozenset({"StockClaimed", "StockShort", "StockCovered"})
+# What becomes of a message to the buyer (T6); the order keeps it, no dimension changes.
+_CHAT = frozenset({"CustomerChatDelivered", "CustomerChatFailed"})
 
 
 class SellerFact(Struct, frozen=True, kw_only=True, gc=False):
@@ -48,6 +49,13 @@ class GoodsTold(Struct, frozen=True, kw_only=True, gc=False):
     good: e.Minor | None = None
     damaged: e.Minor | None = None
     # A code: free text would be data of a buyer (17.1).
+    reason: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
+
+
+class ChatTold(Struct, frozen=True, kw_only=True, gc=False):
+    """What became of a message; `reason` is a code."""
+
+    chat: Annotated[str, Meta(min_length=1, max_length=64)]
     reason: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,64}$")] = ""
 
 
@@ -137,7 +145,7 @@ def judge_seller_fact(order: Order, fact: SellerFact, given: Given) -> Judgement
 
     Raises FactInvalid for a type that is no fact of this door, and for a scope or data that name nothing.
     """
-    if fact.type not in FACTS:
+    if fact.type not in FACTS and fact.type not in _CHAT:
         raise FactInvalid("type", f"{fact.type} is no fact that couriers, gateways or inventory report")
     told = _decoded(fact, GoodsTold) if fact.type in _COURIER or fact.type == "CodCollected" else GoodsTold()
     d = SellerDecision(order, _as_fact(order, fact, told, given), given, told)
@@ -158,6 +166,8 @@ def _judged(d: SellerDecision, fact: SellerFact, *, known: bool) -> e.Dispositio
         return judge_bill(d)
     if fact.type == "CodCollected":
         return judge_cash(d)
+    if fact.type in _CHAT:
+        return _chat(d, _decoded(fact, ChatTold))
     return _stock(d, _decoded(fact, StockTold))
 
 
@@ -222,6 +232,16 @@ def _awb_issued(d: SellerDecision) -> e.Disposition:
     package = waiting[0].id
     lines = tuple(dict.fromkeys(part.line for part in active(d.order) if part.package == package))
     d.emit(e.AwbIssued(at=d.news.at, fact=d.news.ref, package=package, awb=awb, lines=lines))
+    return e.Disposition.APPLIED
+
+
+def _chat(d: SellerDecision, told: ChatTold) -> e.Disposition:
+    """T6, AT-5: the result of a message; replaying sends none (AT-6)."""
+    at, ref = d.news.at, d.news.ref
+    if d.fact.type == "CustomerChatDelivered":
+        d.emit(e.CustomerChatDelivered(at=at, fact=ref, chat=told.chat))
+    else:
+        d.emit(e.CustomerChatFailed(at=at, fact=ref, chat=told.chat, reason=told.reason))
     return e.Disposition.APPLIED
 
 

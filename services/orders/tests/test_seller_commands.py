@@ -379,3 +379,13 @@ def test_iv_1_a_decision_that_needs_a_number_says_which() -> None:
     with pytest.raises(NumberNeeded) as needed:
         story.tried(c.IssueBill(), proposed_numbers={})
     assert needed.value.series == "BILL"
+
+
+def test_t6_the_result_of_a_message_is_kept_with_it() -> None:
+    story = Story().do(c.SendCustomerChat(template="tagihan"))
+    chat = story.last[0].chat
+    story.tell(fact("CustomerChatFailed", chat=chat, reason="NO_WHATSAPP"), actor=Actor.SYSTEM)
+    assert (story.last[0].chat, story.last[0].reason) == (chat, "NO_WHATSAPP")
+    story.tell(fact("CustomerChatDelivered", chat=chat), actor=Actor.SYSTEM)
+    assert story.names == ["CustomerChatDelivered"]
+    assert set(story.headlines) == {"NEW"}

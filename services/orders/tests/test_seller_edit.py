@@ -53,7 +53,9 @@ def test_ed_5_a_change_of_quantity_unpacks_the_packages_that_hold_the_line() -> 
 
 
 def test_ed_5_other_edits_leave_goods_ready() -> None:
-    story = paid(*TWO).do(c.MarkReady(), c.EditOrder(lines=(c.LineEdit(line="1", name="Lain"),)), c.EditOrder(courier="SiCepat"))
+    story = paid(*TWO).do(
+        c.MarkReady(), c.EditOrder(lines=(c.LineEdit(line="1", name="Lain"),)), c.EditOrder(courier="SiCepat")
+    )
     assert story.parts == ["2 READY", "1 READY"]
 
 
@@ -160,6 +162,18 @@ def test_faults_of_an_edit_are_told_by_field() -> None:
     assert story.fields(edit(discount=100_001)) == {"lines[0].discount": "PRICE_INVALID"}
     assert story.fields(c.EditOrder(payment_method="BARTER")) == {"payment_method": "METHOD_UNKNOWN"}
     assert story.fields(c.EditOrder(remove_lines=("9",))) == {"remove_lines[0]": "FIELD_INVALID"}
-    assert story.fields(c.EditOrder(recipient=c.Recipient(name="A", phone="x", address="B"))) == {
-        "recipient.phone": "FIELD_INVALID"
-    }
+    assert story.fields(c.EditOrder(recipient=c.Recipient(phone="x"))) == {"recipient.phone": "FIELD_INVALID"}
+
+
+def test_ed_1_a_recipient_is_changed_by_what_is_named_of_it() -> None:
+    story = Story().do(c.EditOrder(recipient=c.Recipient(note="titip satpam")))
+    assert [change.field for change in story.last[0].changes] == ["recipient.note"]
+    assert story.state.city == "Bandung"
+
+
+def test_a_total_beyond_what_readers_can_hold_is_no_total() -> None:
+    story = Story()
+    huge = c.EditOrder(
+        lines=(c.LineEdit(line="1", quantity=1_000_000, unit_price=10**12),), allow_backorder=True
+    )
+    assert story.fields(huge) == {"lines": "PRICE_INVALID"}

@@ -321,6 +321,7 @@ PLACING = [
     ("PRICE_INVALID", order_of(line(1, -1)), {}),
     ("PRICE_INVALID", order_of(line(1, 1_000, discount=1_001)), {}),
     ("PRICE_INVALID", order_of(shipping_fee=-1), {}),
+    ("PRICE_INVALID", order_of(line(1_000_000, 10**12)), {}),
     ("NO_LINKED_PRODUCT", order_of(), {"links": {}}),
     ("CUSTOMER_INCOMPLETE", order_of(recipient=c.Recipient(city="Bandung")), {}),
     ("SHIPPING_INCOMPLETE", order_of(courier=""), {}),
