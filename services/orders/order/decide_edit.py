@@ -203,9 +203,9 @@ def _faults(order: Order, command: c.EditOrder, given: Given) -> list[FieldFault
         found += phone_faults(command.recipient)
     if found:
         return found
-    new = edited(order, command, given)
+    whole = edited(order, command, given)
     # What leaves nothing of the order is LAST_LINE, which is no fault of a field.
-    return total_faults(_event(order, command, given, new).total) if any(new.quantities.values()) else []
+    return total_faults(_event(order, command, given, whole).total) if any(whole.quantities.values()) else []
 
 
 def _owned_by_channel(order: Order, command: c.EditOrder) -> bool:
