@@ -140,8 +140,7 @@ class Decider:
     async def conclude(self, asked: Asked, standing: Standing | None, numbers: Numbers) -> Concluded:
         """What comes of the command on the order as it stands. Raises Transient when the database fails."""
         order = None if standing is None else standing.order
-        missing = order is None or order.seller != asked.caller.seller
-        if missing and not asked.places:
+        if not asked.places and (order is None or not _is_callers(asked, order)):
             return Concluded(answer=refused("ORDER_NOT_FOUND"), order_id=asked.order_id, is_kept=False)
         body, unreadable = self._body(asked)
         stated = body.pop("actor", None)
@@ -179,7 +178,7 @@ class Decider:
             return _refusal(asked, standing, FIELD_INVALID, fact)
         if is_channels(standing.order, actor, fact.type):
             return _refusal(asked, standing, "CHANNEL_OWNED")
-        given = await self._terms.given(None, asked.caller.seller, _given(asked, actor, None))
+        given = await self._terms.given(None, standing.order.seller, _given(asked, actor, None))
         proposed: Proposed | None = None
         try:
             try:
@@ -252,6 +251,16 @@ def _actor(asked: Asked, standing: Standing | None, body: dict[str, Any], stated
     if standing is not None and is_others_package(asked.caller, standing.order):
         return None
     return reporter(asked.caller, body, stated)
+
+
+def _is_callers(asked: Asked, order: Order) -> bool:
+    """Whether the order is one that the caller may know of (RF-4).
+
+    Inventory belongs to the installation and tells every seller's orders what became of their stock (GR-15).
+    """
+    if not asked.caller.seller:
+        return asked.command == FACT and asked.caller.may("facts:stock")
+    return order.seller == asked.caller.seller
 
 
 def _told_as(caller: Principal) -> str:

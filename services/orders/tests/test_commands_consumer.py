@@ -297,3 +297,21 @@ async def test_gr_13_a_fact_that_fits_is_applied_and_another_recorded(pool: Asyn
     assert [each.get("disposition") for each in found[4:7]] == ["CONFLICT", "APPLIED", "APPLIED"]
     assert found[6]["headline"] == "IN_TRANSIT"
     assert found[7]["code"] == "NOT_PERMITTED"
+
+
+async def test_gr_15_inventory_tells_the_orders_of_every_seller_about_their_stock(pool: AsyncPool) -> None:
+    order, log = await place(pool), Log()
+    stock = token("facts:stock", role="OPERATOR", seller="")
+    short = {"data": {"lines": [{"line": "1", "missing": 1}]}}
+    batch = [
+        log.record("StockShort", order, short, authorization=stock),
+        log.record("StockCovered", order, authorization=token("orders:write")),
+        log.record("ConfirmOrder", order, authorization=stock),
+        log.record("PackagePickedUp", order, authorization=stock),
+    ]
+    await handler_of(pool).handle(batch, {})
+    found = await answers(pool)
+    assert found[0]["events"] == ["StockShort"]
+    assert [each["code"] for each in found[1:]] == ["NOT_PERMITTED", "ORDER_NOT_FOUND", "NOT_PERMITTED"]
+    actors = await rows(pool, "SELECT state->>'actor' FROM orders.events WHERE name = 'StockShort.v1'")
+    assert actors == [("SYSTEM",)]
