@@ -11,8 +11,10 @@ import sys
 
 from libs.runtime.keys import KeyEncryptionKeys, KeyGone
 from libs.runtime.postgres import make_pool
+from libs.runtime.sealing import SealBroken
 from libs.runtime.settings import load_or_exit
 from services.orders.buyer_keys import BuyerKeys
+from services.orders.registry.signing import reseal_numbers, sealer_of
 from services.orders.settings import OrdersSettings
 
 
@@ -37,7 +39,9 @@ def main(argv: list[str]) -> int:
     keks = KeyEncryptionKeys(settings.key_encryption_keys)
     try:
         done = asyncio.run(rewrap(settings.dsn, keks))
-    except KeyGone as fault:
+        # Numbers of taxpayers are sealed under keys made of the same, so they must not stay behind.
+        done += asyncio.run(reseal_numbers(settings.dsn, sealer_of(settings.key_encryption_keys)))
+    except (KeyGone, SealBroken) as fault:
         error = {"code": "KEY_GONE", "field": "KEY_ENCRYPTION_KEYS", "message": str(fault)}
         sys.stderr.write(json.dumps(error) + "\n")
         return 2

@@ -212,3 +212,29 @@ def test_another_seller_neither_sees_nor_touches_anything(world: World) -> None:
     after = world.snapshot()
     for name, value in before.items():
         assert after[name] == value, f"{name} was touched."
+
+
+def test_a_token_made_at_orders_opens_the_other_services(world: World) -> None:
+    """One key at orders, a token for the others: they verify it by the public keys and know no database but theirs."""
+    doors = {
+        "orders": "/v1/orders",
+        "channels": "/v1/shops",
+        "inventory": "/v1/stock",
+        "notifications": "/v1/deliveries",
+    }
+    made = world.own("post", "/v1/seller/keys", {"name": "Sistem", "role": "OWNER"})
+    of_key = Route("orders", "post", "/v1/tokens")
+    told = world.ask(of_key, {}, made["key"], {"seconds": 120}).json()
+    assert (told["role"], told["seller"]) == ("OWNER", world.system.endpoints["seller"])
+    narrow = world.ask(of_key, {}, made["key"], {"scopes": ["inventory:read"]}).json()["token"]
+    for service, path in doors.items():
+        route = Route(service, "get", path)
+        shown = world.ask(route, {}, told["token"])
+        assert shown.status_code == 200, f"{route}: {shown.text[:300]}"
+        assert (
+            shown.json()["items"] == world.ask(route, {}, world.system.endpoints["api_key"]).json()["items"]
+        )
+        expected = 200 if service == "inventory" else 403
+        assert world.ask(route, {}, narrow).status_code == expected, route
+        expected = 200 if service == "orders" else 401
+        assert world.ask(route, {}, made["key"]).status_code == expected, route

@@ -10,7 +10,7 @@ from libs.runtime.asgi import IdempotencyKey
 from libs.runtime.auth import Principal, require
 from libs.runtime.clock import uuid7
 from libs.runtime.pages import Paging
-from libs.runtime.sealing import Sealer, associated
+from libs.runtime.sealing import Sealer
 from services.orders.registry import reading, store
 from services.orders.registry.bodies import (
     CalendarBody,
@@ -35,6 +35,7 @@ from services.orders.registry.model import BankAccount, Holiday, Person, Seller
 from services.orders.registry.npwp import masked, npwp_of
 from services.orders.registry.policies import Policies, PolicyVersion
 from services.orders.registry.refusals import FieldRefused, RegistryRefused, invalid, not_found
+from services.orders.registry.signing import number_place
 from services.orders.registry.writing import Answer
 
 Operator = Annotated[Principal, Depends(require("operator"))]
@@ -274,7 +275,7 @@ def seal_npwp(sealer: Sealer, seller: str, text: str | None) -> tuple[str | None
     number = npwp_of(text)
     if number is None:
         raise invalid([FieldRefused("npwp", "Give the 15 or 16 digits of an NPWP.")])
-    return masked(number), sealer.seal(number.encode(), associated("seller", seller, "npwp"))
+    return masked(number), sealer.seal(number.encode(), number_place(seller))
 
 
 def _npwp(sealer: Sealer, seller: str, text: str | None) -> tuple[str | None, bytes | None]:

@@ -2,19 +2,24 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from pydantic import SecretBytes
 
 from libs.runtime import clock
+from libs.runtime.keys import NamedKey
 from libs.runtime.postgres import AsyncPool
-from libs.runtime.sealing import associated
+from libs.runtime.sealing import SealBroken
+from services.orders.app import migrate_orders
 from services.orders.registry import customers, reading, registering
 from services.orders.registry.bodies import SellerBody
 from services.orders.registry.model import UNPAID, PaymentMethod, TaxMode
 from services.orders.registry.policies import DEFAULTS
 from services.orders.registry.refusals import RegistryRefused
+from services.orders.registry.signing import number_place, reseal_numbers, sealer_of
 from services.orders.tests.registry_desk import (
     AGENTS,
     MINE,
@@ -110,8 +115,23 @@ async def test_a_taxpayers_number_is_sealed_and_shown_by_its_last_four_digits(
             " SELECT to_json(h)::text FROM orders.registry_history h UNION ALL"
             " SELECT to_json(a)::text FROM orders.registry_answers a"
         ).fetchall()
-    assert SEALER.open(sealed, associated("seller", "seller-1", "npwp")) == b"0012345678901000"
+    assert SEALER.open(sealed, number_place("seller-1")) == b"0012345678901000"
     assert all("12345678901" not in row[0] for row in rows)
+
+
+async def test_numbers_are_sealed_anew_so_that_an_old_key_may_go(
+    client: Client, pool: AsyncPool, database: str
+) -> None:
+    """PD-3: after a key-encryption key was changed."""
+    await client.good("PATCH", "/v1/seller", {"npwp": "01.234.567.8-901.000"})
+    old, new = NamedKey(id="k1", key=SecretBytes(b"k" * 32)), NamedKey(id="k2", key=SecretBytes(b"n" * 32))
+    with pytest.raises(SealBroken):
+        await reseal_numbers(database, sealer_of([new]))
+    assert await reseal_numbers(database, sealer_of([new, old])) == 1
+    assert await reseal_numbers(database, sealer_of([new, old])) == 0
+    with psycopg.connect(database) as connection:
+        [[sealed]] = connection.execute("SELECT npwp_sealed FROM orders.sellers WHERE id = 'seller-1'")
+    assert sealer_of([new]).open(sealed, number_place("seller-1")) == b"0012345678901000"
 
 
 async def test_somebody_always_owns_and_nobody_is_forgotten(client: Client, pool: AsyncPool) -> None:
@@ -388,3 +408,26 @@ async def test_what_a_database_cannot_keep_is_a_wrong_field(client: Client) -> N
             },
         )
         assert answer.status_code in {400, 422}, (body_of, answer.text)
+
+
+def test_the_command_says_which_field_of_its_file_is_wrong(
+    database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    migrate_orders(database)
+    capsys.readouterr()
+    file = tmp_path / "seller.json"
+    good = body("seller-9", "DEMO")
+    for given, field in (
+        (b"{", ""),
+        (json.dumps({**good, "code": "demo"}).encode(), "code"),
+        (json.dumps({**good, "npwp": "1"}).encode(), "npwp"),
+        (json.dumps({**good, "id": None}).encode(), "id"),
+        (json.dumps({**good, "colour": "red"}).encode(), "colour"),
+    ):
+        file.write_bytes(given)
+        assert registering.main(database, SEALER, ["--file", str(file)]) == 2
+        said = capsys.readouterr()
+        assert (said.out, json.loads(said.err.splitlines()[-1])["field"]) == ("", field)
+    file.write_text(json.dumps(good))
+    assert registering.main(database, SEALER, ["--file", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["seller"]["code"] == "DEMO"
