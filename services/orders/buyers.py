@@ -6,6 +6,7 @@
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -163,12 +164,17 @@ def _sealed(
     order, key = associated(str(told.order_id)), str(key_id)
     end = associated(key)
     boxes = {
-        name: base64.b64encode(cipher.seal(value.encode(), order + associated(name) + end)).decode("ascii")
+        name: base64.b64encode(cipher.seal(value.encode(), order + _name(name) + end)).decode("ascii")
         for name, value in fields.items()
     }
     masked = tuple([name for name, value in fields.items() if is_masked(value)])
     sealed = Sealed(key=key, fields=boxes, masked=masked)
     return SealedBuyer(sealed, told.seller, hashes_of_fields(search_key, fields))
+
+
+@lru_cache(maxsize=256)
+def _name(field: str) -> bytes:
+    return associated(field)
 
 
 def _opened(order_id: UUID, buyers: Sequence[Sealed], ciphers: Mapping[UUID, KeyCipher]) -> dict[str, str]:

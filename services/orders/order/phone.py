@@ -1,5 +1,6 @@
 """Phone numbers in international form, the one form in which they are kept, hashed and compared (MN-6)."""
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -16,6 +17,9 @@ from phonenumbers import (
 HOME: Final = "ID"
 # Longer than any number with all its signs.
 _CHARACTERS_MAX: Final = 40
+# Indonesian mobile numbers as people and marketplaces write them: 0812..., 62812..., +62812...
+_MOBILE: Final = re.compile(r"(?:0|\+?62)(8[1-9][0-9]{7,9})")
+_SPACING: Final = {ord(sign): None for sign in " -.()/\u00a0\u2010\u2011\u2012\u2013"}
 _SIGNS: Final = frozenset("0123456789+ -.()/\u00a0\u2010\u2011\u2012\u2013")
 
 
@@ -29,6 +33,10 @@ def international(text: str, region: str = HOME) -> str | None:
     text = text.strip()
     if not text or len(text) > _CHARACTERS_MAX or not _SIGNS.issuperset(text):
         return None
+    if region == HOME and (mobile := _MOBILE.fullmatch(text.translate(_SPACING))):
+        # What nearly all orders hold, in a twentieth of the library's time. And 62 without a plus is the
+        # country here, where the library takes it for digits of the number when it does not know the rest.
+        return f"+62{mobile[1]}"
     if text.startswith("00"):
         # What most countries dial for abroad, and people write from all of them.
         text = f"+{text[2:]}"

@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, format_number, parse
 
 from services.orders.buyer_search import KINDS, hashes_of_fields, hashes_of_search, identity, tokens
 from services.orders.order.phone import international
@@ -68,6 +69,16 @@ def test_mn_6_international_form(text: str, region: str, number: str | None) -> 
     assert international(text, region) == number
     if number is not None:
         assert international(number, region) == number
+
+
+@given(st.sampled_from(["0", "62", "+62"]), st.from_regex(r"8[1-9][0-9]{7,9}", fullmatch=True))
+def test_mn_6_the_short_way_for_mobile_numbers_finds_what_the_library_finds(prefix: str, rest: str) -> None:
+    by_the_library = format_number(parse(f"+62{rest}"), PhoneNumberFormat.E164)
+    assert (
+        international(f"{prefix}{rest}")
+        == international(f" {prefix} {rest[:4]}-{rest[4:]}")
+        == by_the_library
+    )
 
 
 @given(st.text(max_size=50))
