@@ -6,6 +6,7 @@ from services.orders.order.decision import Decision
 from services.orders.order.fact import News
 from services.orders.order.model import Fulfilment, Order, Part, Status
 from services.orders.order.parts import active, package_of
+from services.orders.order.requests import asked_still
 
 Moved = tuple[e.MovedPart, ...]
 
@@ -130,7 +131,7 @@ def _close_request(d: Decision, news: News, parts: Moved) -> None:
     request = d.order.request
     if request is None:
         return
-    if request.lines and not set(request.lines) <= {piece.line for piece in parts}:
+    if request.lines and asked_still(d.order, request, parts):
         return
     d.emit(e.CancellationRequestClosed(at=news.at, fact=news.step, implied=True, outcome=e.Outcome.TOO_LATE))
 

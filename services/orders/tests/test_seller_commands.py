@@ -389,3 +389,12 @@ def test_t6_the_result_of_a_message_is_kept_with_it() -> None:
     story.tell(fact("CustomerChatDelivered", chat=chat), actor=Actor.SYSTEM)
     assert story.names == ["CustomerChatDelivered"]
     assert set(story.headlines) == {"NEW"}
+
+
+def test_t18_a_request_for_units_that_are_not_picked_up_stays_open() -> None:
+    story = paid(*GOODS).do(c.ShipOrder(parts=part("1", 1))).tell(fact("AwbIssued", awb="J1"))
+    story.do(c.RequestCancellation(parts=part("1", 2), note="lewat chat")).tell(fact("PackagePickedUp"))
+    assert (story.names, story.headlines[-1]) == (["PackagePickedUp"], "CANCELLATION_REQUESTED")
+    story.do(c.CancelLines(reason="BERUBAH", by="BUYER", accept_request=True))
+    assert sorted(story.parts) == ["1 IN_TRANSIT", "1 NOT_STARTED"]
+    assert story.state.request is None
