@@ -367,7 +367,11 @@ async def _count(writer: psycopg.AsyncConnection) -> int:
 
 
 def rebuild_orders(argv: list[str]) -> int:
-    """The command `rebuild`: prints the report; the exit code is 1 when the two lists differ."""
+    """The command `rebuild`: prints the report as JSON; the exit code is 1 when the two lists differ.
+
+    It is 1 as well, with one JSON object on standard error, when the database does not answer or another
+    rebuild runs; the next run goes on.
+    """
     parser = argparse.ArgumentParser(prog="python -m services.orders rebuild", description=__doc__)
     parser.add_argument(
         "--accept-differences", action="store_true", help="swap also when the new list is not as the live one"
@@ -377,10 +381,14 @@ def rebuild_orders(argv: list[str]) -> int:
     settings = load_or_exit(OrdersSettings)
     configure_logs("orders", settings.log_level)
     rebuild = Rebuild(settings.dsn, accept_differences=given.accept_differences)
-    if given.discard:
-        asyncio.run(rebuild.discard())
-        sys.stdout.write(json.dumps({"discarded": True}) + "\n")
-        return 0
-    report = asyncio.run(rebuild.run())
+    try:
+        if given.discard:
+            asyncio.run(rebuild.discard())
+            sys.stdout.write(json.dumps({"discarded": True}) + "\n")
+            return 0
+        report = asyncio.run(rebuild.run())
+    except Transient as fault:
+        sys.stderr.write(json.dumps({"code": "UNAVAILABLE", "field": "", "message": str(fault)}) + "\n")
+        return 1
     sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     return 0 if report.swapped else 1

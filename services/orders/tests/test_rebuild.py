@@ -1,6 +1,8 @@
 """A rebuild beside the live list: the same to the letter, resumable, swapped whole, with no wrong read."""
 
 import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -240,3 +242,25 @@ async def test_a_list_that_was_never_complete_is_built_before_it_is_read_or_foll
         running.cancel()
         await asyncio.wait({running})
     assert len(page) == 12
+
+
+def test_the_command_prints_its_report_and_says_when_it_cannot(
+    database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    migrate_orders(database)
+    for name, value in (
+        ("DATABASE_URL", database),
+        ("API_KEYS", "[]"),
+        ("ORDERS_HTTP_PORT", "0"),
+        ("KEY_ENCRYPTION_KEYS", "a:" + base64.b64encode(bytes(32)).decode()),
+    ):
+        monkeypatch.setenv(name, value)
+    capsys.readouterr()
+    assert rebuild.rebuild_orders([]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == {"orders": 0, "position": 0, "differences": 0, "examples": [], "swapped": True}
+    assert rebuild.rebuild_orders(["--discard"]) == 0
+    monkeypatch.setenv("DATABASE_URL", database.rsplit("/", 1)[0] + "/no_such_database")
+    assert rebuild.rebuild_orders([]) == 1
+    complaint = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert complaint["code"] == "UNAVAILABLE"
