@@ -17,7 +17,7 @@ import pytest
 
 from deploy.local.compiler import compiled
 from deploy.local.layout import ROOT
-from tests.integration.system import System, wait_until
+from tests.integration.system import STRANGER_KEY, STRANGER_SELLER, System, wait_until
 
 pytestmark = [pytest.mark.connected, pytest.mark.timeout(420)]
 
@@ -36,21 +36,22 @@ def printed(path: Path) -> list[Json]:
 
 
 @contextmanager
-def running(system: System, command: list[str], folder: Path) -> Iterator[Path]:
+def running(system: System, command: list[str], folder: Path, *, stranger: bool = False) -> Iterator[Path]:
     """A consumer as a process of its own; the file it prints to. It must end in order when it is told to."""
     told = {
         **os.environ,
         "JEJAK_URL": system.url("orders"),
-        "JEJAK_KEY": system.endpoints["api_key"],
-        "JEJAK_SELLER": system.endpoints["seller"],
+        "JEJAK_KEY": STRANGER_KEY if stranger else system.endpoints["api_key"],
+        "JEJAK_SELLER": STRANGER_SELLER if stranger else system.endpoints["seller"],
         "KAFKA_BOOTSTRAP_SERVERS": system.endpoints["kafka"],
     }
+    folder.mkdir()
     out, errors = folder / "out.jsonl", folder / "errors.txt"
     with out.open("wb") as stdout, errors.open("wb") as stderr:
         process = _start(command, told, stdout, stderr)
         try:
-            wait_until(lambda: process.poll() is not None or bool(printed(out)), 90, "its first event")
-            assert process.poll() is None, errors.read_text()[-2000:]
+            if not stranger:
+                wait_until(lambda: process.poll() is not None or bool(printed(out)), 90, "its first event")
             yield out
             assert process.poll() is None, errors.read_text()[-2000:]
             process.send_signal(signal.SIGTERM)
@@ -82,6 +83,18 @@ def assert_each_event_once(got: list[Json], store: list[Json]) -> None:
     assert len(got) == len(store)
 
 
+def events_of(system: System, key: str) -> list[Json]:
+    """Every public event of the key's seller, oldest first; often none."""
+    found: list[Json] = []
+    after: str | None = None
+    while True:
+        page = system.get("orders", "/v1/events", key=key, after=after or "", limit=500).json()
+        found += page["items"]
+        if page["next"] == after:
+            return found
+        after = page["next"]
+
+
 @pytest.mark.parametrize("language", SAMPLES)
 def test_a_sample_consumer_joins_the_topic_without_a_gap_or_a_double(
     language: str, system: System, seed: int, tmp_path: Path
@@ -89,14 +102,22 @@ def test_a_sample_consumer_joins_the_topic_without_a_gap_or_a_double(
     if language == "java":
         # Its compiler is downloaded the first time: not while the traffic goes by.
         compiled(ROOT / "examples" / "java" / "FollowOrders.java")
-    run = system.start_run(seed=seed + 50, orders=80)
-    run.wait_for(0.3)
-    with running(system, SAMPLES[language], tmp_path) as out:
-        run.wait()
+    before = system.start_run(seed=seed + 50, orders=30)
+    before.wait_for(0.3)
+    with (
+        running(system, SAMPLES[language], tmp_path / "strangers", stranger=True) as theirs,
+        running(system, SAMPLES[language], tmp_path / "ours") as out,
+    ):
+        # It has begun, so that what happens from now on comes after the place where it joined the topic.
+        after = system.start_run(seed=seed + 51, orders=40)
+        before.wait()
+        after.wait()
         system.settle()
         wait_until(lambda: len(printed(out)) >= len(system.read_store()), 60, "every event of the store")
     got, store = printed(out), system.read_store()
     assert_each_event_once(got, store)
+    # The topic holds the orders of all sellers; each consumer takes its own seller's and no others.
+    assert_each_event_once(printed(theirs), events_of(system, STRANGER_KEY))
     via = {line["via"] for line in got}
     assert via == {"store", "topic"}, "It began with a history and went on with the topic."
 
