@@ -46,11 +46,20 @@ class Projector:
                 await self._bell.wait()
             except NotBuilt as fault:
                 self.last_fault = str(fault)
-                await Rebuild(self._dsn).run()
+                await self._build()
             except (Transient, Fenced) as fault:
                 self.last_fault = str(fault)
                 log.warning("projection_retried", fault=str(fault))
                 await asyncio.sleep(0.5)
+
+    async def _build(self) -> None:
+        """Build the list; when that does not work now, or somebody else is at it, leave it for later."""
+        try:
+            await Rebuild(self._dsn).run()
+        except Transient as fault:
+            self.last_fault = str(fault)
+            log.warning("building_retried", fault=str(fault))
+            await asyncio.sleep(0.5)
 
     async def step(self) -> int:
         """Project the next batch; the number of events, 0 when there is none.

@@ -229,8 +229,15 @@ async def test_a_list_that_was_never_complete_is_built_before_it_is_read_or_foll
     with pytest.raises(NotBuilt):
         await orders.projector.step()
     bell = Bell(database, "orders_events", fallback_seconds=0.1)
-    async with bell.listening():
-        running = asyncio.create_task(Projector(pool, database, bell).run())
+    async with bell.listening(), await psycopg.AsyncConnection.connect(database, autocommit=True) as other:
+        # Somebody's own rebuild is under way when the projector begins.
+        await other.execute("SELECT pg_advisory_lock(hashtext('rebuild order_views.v2'))")
+        projector = Projector(pool, database, bell)
+        running = asyncio.create_task(projector.run())
+        async with asyncio.timeout(20):
+            while "Another rebuild" not in projector.last_fault:
+                await asyncio.sleep(0.02)
+        await other.execute("SELECT pg_advisory_unlock_all()")
         views = OrderViews(pool)
         async with asyncio.timeout(20):
             while True:
