@@ -63,8 +63,13 @@ async def answer_all(dispatcher: Dispatcher, asked: Asked) -> Answer | list[dict
     """
     if permitted(asked.caller, asked.command) is None:
         return refused("NOT_PERMITTED")
-    if asked.header_faults:
-        return refused(FIELD_INVALID, faults=asked.header_faults)
+    faults = asked.header_faults
+    if asked.expected is not None:
+        # Passed over, it would let through what the caller meant to be stopped.
+        sentence = "Leave it out: many orders have no one sequence."
+        faults = (*faults, FieldFault("If-Match", FIELD_INVALID, sentence))
+    if faults:
+        return refused(FIELD_INVALID, faults=faults)
     selection = read_selection(asked.body)
     begun = await dispatcher.begin(asked, selection if isinstance(selection, Answer) else None)
     if begun is not None:

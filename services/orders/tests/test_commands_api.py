@@ -328,6 +328,8 @@ async def test_gr_12_a_bulk_command_takes_1_to_1000_orders(
     assert (too_many.status_code, too_many.json()["code"]) == (422, "TOO_MANY_ORDERS")
     wrong = await post(client, "/v1/bulk/confirm-order", {"orders": [1]})
     assert [each["field"] for each in wrong.json()["fields"]] == ["orders"]
+    matched = await post(client, "/v1/bulk/confirm-order", {"orders": ["x"]}, if_match='"1"')
+    assert [each["field"] for each in matched.json()["fields"]] == ["If-Match"]
     places = await asyncio.gather(*(placed(client) for _ in range(1_000)))
     answer = await post(client, "/v1/bulk/tag-order", {"orders": places, "add": ["promo"]})
     results = answer.json()["results"]
