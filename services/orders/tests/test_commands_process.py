@@ -90,9 +90,11 @@ async def orders(database: str, kafka: str) -> AsyncIterator[Orders]:
     migrate_orders(database)
     await ensure(KafkaSettings(bootstrap_servers=kafka), replication=1, create=True)
     made = Orders(database, kafka)
-    await made.start()
-    yield made
-    made.end(signal.SIGTERM)
+    try:
+        await made.start()
+        yield made
+    finally:
+        made.end(signal.SIGTERM)
 
 
 def per_order(database: str, name: str) -> dict[str, int]:

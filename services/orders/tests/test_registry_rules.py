@@ -261,7 +261,12 @@ def test_tags_are_compared_without_case() -> None:
 )
 def test_a_seller_field_that_is_wrong_is_named(changed: dict[str, Any], field: str) -> None:
     """SR-1, MO-4, CV-1."""
-    good: dict[str, Any] = {"code": "TOKO1", "zone": "Asia/Jakarta", "tax_mode": TaxMode.EXCLUSIVE, "rate": 1_100}
+    good: dict[str, Any] = {
+        "code": "TOKO1",
+        "zone": "Asia/Jakarta",
+        "tax_mode": TaxMode.EXCLUSIVE,
+        "rate": 1_100,
+    }
     assert seller_faults(**good) == []
     assert [each.field for each in seller_faults(**good | changed)] == [field]
 
