@@ -1,4 +1,4 @@
-"""The input of the rows: OrderPlaced facts of marketplace orders, one line, some 780 bytes without a buyer."""
+"""The input of the rows: OrderPlaced facts of orders with one line, some 780 bytes without a buyer."""
 
 import asyncio
 from collections.abc import Callable
