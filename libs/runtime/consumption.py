@@ -103,7 +103,12 @@ class BatchConsumer:
         group: str,
         handler: BatchHandler,
         batch_records_max: int = BATCH_RECORDS_MAX,
+        group_id: str | None = None,
     ) -> None:
+        """`group_id` is the group's name in Kafka where one process reads several topics.
+
+        In one group each of its members would rebalance the others, and wait for their dead ones.
+        """
         self.topic = topic
         self.group = group
         self.source = f"{group}:{topic}"
@@ -124,7 +129,7 @@ class BatchConsumer:
         self._commits_at_once = False
         self.subscriber = broker.subscriber(
             topic,
-            group_id=group,
+            group_id=group_id or group,
             batch=True,
             batch_timeout_ms=POLL_MS,
             max_records=batch_records_max,

@@ -62,7 +62,7 @@ class CommandDoors:
         )
 
     def consumer(self, broker: KafkaBroker) -> BatchConsumer:
-        """The consumer of commands, as a member of the service's group."""
+        """The consumer of commands, in a group of its own: facts never wait for its rebalances."""
         handler = CommandsHandler(
             self.pool, self.decider(), self.principals, parked_max=self.settings.parked_max
         )
@@ -71,6 +71,7 @@ class CommandDoors:
             self.kafka,
             topic=ORDERS_COMMANDS.name,
             group=SCHEMA,
+            group_id=f"{SCHEMA}.commands",
             handler=handler,
             batch_records_max=BATCH_RECORDS_MAX,
         )
