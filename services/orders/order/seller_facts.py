@@ -135,7 +135,13 @@ class SellerDecision(Decision):
         return part.delivered_at is None or at <= part.delivered_at + window
 
     def settle(self) -> None:
-        """MO-14: lost and returned COD packages are credited at once; then MO-12 and the refund due."""
+        """MO-14: lost and returned COD packages are credited at once; then MO-12 and the refund due.
+
+        What is recorded by hand of a marketplace's order (11.2) leaves its money to the rules of that order.
+        """
+        if self.order.source == "CHANNEL":
+            super().settle()
+            return
         self.credit({**self.order.credits, **seller_credits(self.order)}, self.news.at, self.news.ref)
         consequences(self)
 

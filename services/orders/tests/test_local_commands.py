@@ -7,12 +7,13 @@ import pytest
 from services.orders.order import commands as c
 from services.orders.order.commands import Command
 from services.orders.order.decide import Decided, Refusal, decide, situation_of
-from services.orders.order.events import Actor
-from services.orders.order.model import Order
+from services.orders.order.events import Actor, Disposition, ReturnReceived
+from services.orders.order.model import Fulfilment, Order
 from services.orders.order.seller_facts import judge_seller_fact
+from services.orders.order.state import fold
 from services.orders.order.table import COMMANDS, OnChannel, allowed
+from services.orders.tests.facts import cod, prepaid
 from services.orders.tests.facts import fact as channel_fact
-from services.orders.tests.facts import prepaid
 from services.orders.tests.seller import fact, given
 
 WITH_SOMETHING: dict[str, Command] = {
@@ -113,6 +114,43 @@ def test_t34_a_return_case_of_a_marketplace_order_is_local() -> None:
     order = prepaid(channel_fact("PackageDelivered", 5)).state
     [opened] = done(order, c.OpenReturnCase(lines=("L1",)))
     assert opened.lines == ("L1",)
+
+
+@pytest.mark.parametrize("actor", [Actor.OWNER, Actor.AGENT])
+def test_a_return_that_came_back_is_counted_by_hand(actor: Actor) -> None:
+    played = prepaid(channel_fact("ReturnStarted", 5), lines=(("L1", 2),))
+    told = fact("ReturnReceived", 60, good=1, damaged=1)
+    judged = judge_seller_fact(played.state, told, given(61, actor=actor, caller="u1"))
+    assert judged.disposition is Disposition.APPLIED
+    [event] = judged.events
+    assert (type(event).__name__, event.actor, event.caller) == ("ReturnReceived", actor, "u1")
+    assert isinstance(event, ReturnReceived)
+    assert (event.good, event.damaged) == (1, 1)
+    after = judged.order
+    assert after is not None
+    assert [part.value for part in after.parts] == [Fulfilment.RETURNED]
+    assert not after.money_to_settle, "The marketplace settles the money."
+    assert fold([*played.events, *judged.events]) == after
+    again = judge_seller_fact(after, told, given(62, actor=actor))
+    assert (again.disposition, again.events) == (Disposition.DUPLICATE, ())
+
+
+def test_a_return_by_hand_credits_cash_as_the_marketplaces_own_news_would() -> None:
+    played = cod(channel_fact("ReturnStarted", 5), lines=(("L1", 2),))
+    by_hand = judge_seller_fact(played.state, fact("ReturnReceived", 60), given(61)).order
+    told = played.then(channel_fact("ReturnReceived", 3600)).state
+    assert by_hand is not None
+    assert by_hand.credits == told.credits == {"part:1": 100_000}
+    assert by_hand.refund_due == told.refund_due
+
+
+def test_a_return_by_hand_of_goods_that_never_left_is_only_recorded() -> None:
+    judged = judge_seller_fact(sold(), fact("ReturnReceived", 60), given(61))
+    assert judged.disposition is Disposition.CONFLICT
+    assert [type(event).__name__ for event in judged.events] == ["FactRecorded"]
+    assert judged.order is not None
+    assert judged.order.parts == sold().parts
+    assert not situation_of(judged.order).conflict
 
 
 def test_gr_15_inventory_tells_a_marketplace_order_too() -> None:
