@@ -225,6 +225,16 @@ _SOLD: Final[tuple[PublicEvent, ...]] = (
     selling.PackageUnprepared(**FOLLOWS, package="#1", parts=(SHIRT,)),
     selling.BookingFailed(implied=False, actor="COURIER", package="#1", parts=(SHIRT,), reason="NO_CAPACITY"),
     selling.CodRemitted(**ASKED, package="#1", awb="JNE0000000001", amount=198000, reference=None),
+    selling.ChannelStateAdopted(
+        implied=False,
+        actor="OWNER",
+        reading="0195d3a0-6f00-7c11-9a3e-5b2d8e4f1a07",
+        read_at=datetime(2026, 3, 5, 7, 59, 27, tzinfo=UTC),
+        reason="CHANNEL_IS_RIGHT",
+        order="CANCELLED",
+        coverage="PAID",
+        parts=(selling.AdoptedPart(line="1", sku="KAOS-M", quantity=2, value="CANCELLED", package=None),),
+    ),
 )
 
 EXAMPLES: Final[dict[str, PublicEvent]] = {

@@ -252,6 +252,49 @@ class ReminderDue(OrderEvent):
     """The sequence of the event that opened it."""
 
 
+class AdoptedPart(Wire):
+    """A quantity of a line as it stands now."""
+
+    line: Id
+    """The line's id within the order."""
+    sku: str
+    """The seller's own SKU; empty where it is not known."""
+    quantity: Quantity
+    """Units concerned."""
+    value: Literal[
+        "NOT_STARTED",
+        "READY",
+        "BOOKED",
+        "IN_TRANSIT",
+        "PROBLEM",
+        "DELIVERED",
+        "LOST_OR_DAMAGED",
+        "RETURNING",
+        "RETURNED",
+        "CANCELLED",
+    ]
+    """Where the goods stand, or that they are cancelled."""
+    package: str | None
+    """The package that holds them."""
+
+
+class ChannelStateAdopted(OrderEvent):
+    """The owner ended a contradiction by taking over what a reading of the marketplace says."""
+
+    reading: Id
+    """The reference of the reading."""
+    read_at: Instant
+    """When the marketplace was read."""
+    reason: Id
+    """The owner's code of the reason."""
+    order: Literal["NEW", "CONFIRMED", "CANCELLED", "COMPLETED"]
+    """Where the order stands now."""
+    coverage: Literal["UNPAID", "PARTLY_PAID", "PAID"]
+    """How far it is paid now."""
+    parts: tuple[AdoptedPart, ...]
+    """All goods of the order, whether they changed or not."""
+
+
 SELLING: Final[tuple[type[PublicEvent], ...]] = (
     OrderUnconfirmed,
     PaymentConfirmed,
@@ -276,5 +319,6 @@ SELLING: Final[tuple[type[PublicEvent], ...]] = (
     StockShort,
     StockCovered,
     ReminderDue,
+    ChannelStateAdopted,
 )
 """Every event of this page."""

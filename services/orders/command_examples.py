@@ -55,6 +55,14 @@ COMMAND_EXAMPLES: Final[Mapping[str, Body]] = {
     "HoldOrder": {"reason": "address to be checked"},
     "ReleaseOrder": {},
     "RecordCodRemittance": {"amount": 109_000, "awb": "JNE0000000001", "reference": "COD-20260310-4"},
+    "AdoptChannelState": {
+        "reading": "0195d3a0-6f00-7c11-9a3e-5b2d8e4f1a07",
+        "read_at": "2026-03-10T03:00:00Z",
+        "reason": "CHANNEL_IS_RIGHT",
+        "status": "CANCELLED",
+        "coverage": "PAID",
+        "parts": [{"line": "1", "value": "CANCELLED"}],
+    },
 }
 """Command -> a body that HTTP takes."""
 

@@ -166,6 +166,27 @@ class ReminderDue(Public, frozen=True, kw_only=True, gc=False):
     event: int | None
 
 
+class AdoptedPart(Struct, frozen=True, kw_only=True, gc=False):
+    """A quantity of a line as it stands now."""
+
+    line: str
+    sku: str
+    quantity: int
+    value: str
+    package: str | None
+
+
+class ChannelStateAdopted(Public, frozen=True, kw_only=True, gc=False):
+    """The owner took over what the marketplace says."""
+
+    reading: str
+    read_at: e.Instant
+    reason: str
+    order: str
+    coverage: str
+    parts: tuple[AdoptedPart, ...]
+
+
 SellingData = (
     Plain
     | Amount
@@ -185,6 +206,7 @@ SellingData = (
     | CodRemitted
     | StockShort
     | ReminderDue
+    | ChannelStateAdopted
 )
 
 SELLING_TYPES: dict[str, type[SellingData]] = {
@@ -211,6 +233,7 @@ SELLING_TYPES: dict[str, type[SellingData]] = {
     "StockShort": StockShort,
     "StockCovered": Plain,
     "ReminderDue": ReminderDue,
+    "ChannelStateAdopted": ChannelStateAdopted,
 }
 
 
@@ -258,6 +281,8 @@ def selling_data(event: e.Event) -> SellingData | None:
         case e.StockShort():
             lines = tuple(ShortLine(line=each.line, missing=each.missing) for each in event.lines)
             return StockShort(implied=implied, actor=actor, lines=lines)
+        case e.ChannelStateAdopted():
+            return _adopted(event)
         case e.ReminderDue():
             return ReminderDue(implied=implied, actor=actor, about=event.about, event=event.event or None)
         case _:
@@ -302,6 +327,29 @@ def _money(event: e.Event) -> SellingData | None:
             )
         case _:
             return None
+
+
+def _adopted(event: e.ChannelStateAdopted) -> ChannelStateAdopted:
+    after = event.after
+    return ChannelStateAdopted(
+        implied=event.implied,
+        actor=event.actor.value,
+        reading=event.reading,
+        read_at=event.read_at,
+        reason=event.reason,
+        order=after.order,
+        coverage=after.coverage,
+        parts=tuple(
+            AdoptedPart(
+                line=part.line,
+                sku=part.sku,
+                quantity=part.quantity,
+                value="CANCELLED" if part.cancelled else part.value,
+                package=part.package or None,
+            )
+            for part in after.parts
+        ),
+    )
 
 
 def _edited(event: e.OrderEdited) -> OrderEdited:

@@ -1,4 +1,4 @@
-"""What may be asked of an order (T1 to T36), and what a decision is given beside the order (CV-4).
+"""What may be asked of an order (T1 to T37), and what a decision is given beside the order (CV-4).
 
 Fields are in snake_case, amounts in minor units of the order's currency, times aware. Values that the rules
 bound are bounded by the decider, so that every fault of a body is answered together with its code (GR-3).
@@ -294,6 +294,31 @@ class RecordCodRemittance(Command, frozen=True, kw_only=True, gc=False):
     reference: Word = ""
 
 
+class StatedPart(Command, frozen=True, kw_only=True, gc=False):
+    """What a reading says of a line, or of a quantity of it; `value` is a fulfilment, or CANCELLED."""
+
+    line: Word = ""
+    quantity: int | None = None
+    value: Word = ""
+    package: Word = ""
+    awb: Word = ""
+
+
+class AdoptChannelState(Command, frozen=True, kw_only=True, gc=False):
+    """T37 Terima keadaan kanal: what a reading of the marketplace says, with its instant and reference.
+
+    Every line is stated in full. `paid` is the money that the marketplace holds for a PARTLY_PAID order.
+    """
+
+    reading: Word = ""
+    read_at: Instant | None = None
+    reason: Code = ""
+    status: Word = ""
+    coverage: Word = ""
+    paid: int | None = None
+    parts: Annotated[tuple[StatedPart, ...], Meta(max_length=LINES_MAX)] = ()
+
+
 COMMANDS: dict[str, type[Command]] = {
     command.__name__: command
     for command in (
@@ -327,6 +352,7 @@ COMMANDS: dict[str, type[Command]] = {
         HoldOrder,
         ReleaseOrder,
         RecordCodRemittance,
+        AdoptChannelState,
     )
 }
 """Every command by its name."""

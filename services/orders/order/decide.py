@@ -12,6 +12,7 @@ from msgspec import Struct
 from services.orders.order import commands as c
 from services.orders.order import money
 from services.orders.order.commands import Command, Given
+from services.orders.order.decide_adopting import HANDLERS as ADOPTING
 from services.orders.order.decide_billing import HANDLERS as BILLING
 from services.orders.order.decide_closing import HANDLERS as CLOSING
 from services.orders.order.decide_closing import scoped
@@ -38,7 +39,16 @@ __all__ = [
     "situation_of",
 ]
 
-_HANDLERS: dict[str, Handler] = {**GOODS, **PAYMENT, **BILLING, **EDIT, **CLOSING, **RETURNS, **MARKS}
+_HANDLERS: dict[str, Handler] = {
+    **GOODS,
+    **PAYMENT,
+    **BILLING,
+    **EDIT,
+    **CLOSING,
+    **RETURNS,
+    **MARKS,
+    **ADOPTING,
+}
 
 
 def decide(order: Order | None, command: Command, given: Given) -> Decided | Refusal:

@@ -44,6 +44,8 @@ from services.orders.order.lifecycle_events import (
     ShipmentCancelled,
 )
 from services.orders.order.seller_events import (
+    AdoptedPart,
+    AdoptedState,
     AgentAssigned,
     BillAmended,
     BillCreated,
@@ -55,6 +57,7 @@ from services.orders.order.seller_events import (
     Change,
     ChannelActionEnded,
     ChannelActionRequested,
+    ChannelStateAdopted,
     CodRemitted,
     CustomerChatDelivered,
     CustomerChatFailed,
@@ -103,6 +106,8 @@ from services.orders.order.words import (
 __all__ = [
     "EVENTS",
     "Actor",
+    "AdoptedPart",
+    "AdoptedState",
     "AgentAssigned",
     "AwbIssued",
     "BillAmended",
@@ -118,6 +123,7 @@ __all__ = [
     "Change",
     "ChannelActionEnded",
     "ChannelActionRequested",
+    "ChannelStateAdopted",
     "Closed",
     "CodCollected",
     "CodRemitted",
@@ -258,6 +264,7 @@ Event = (
     | StockCovered
     | StockShort
     | TransactionClosed
+    | ChannelStateAdopted
 )
 
 # Append only: the name stands in the store.
@@ -326,4 +333,5 @@ EVENTS: dict[str, type[Event]] = {
     "StockCovered.v1": StockCovered,
     "StockShort.v1": StockShort,
     "TransactionClosed.v1": TransactionClosed,
+    "ChannelStateAdopted.v1": ChannelStateAdopted,
 }

@@ -268,3 +268,39 @@ class ChannelActionEnded(Happened, frozen=True, kw_only=True, omit_defaults=True
     outcome: str
     reason: str = ""
     by: Actor | None = None
+
+
+class AdoptedPart(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A part with its values; `of` names the part that it is split from by this event (OM-6)."""
+
+    part: int
+    line: str
+    quantity: Quantity
+    value: str
+    sku: str = ""
+    package: str = ""
+    awb: str = ""
+    cancelled: bool = False
+    accepted: bool = False
+    of: int = 0
+
+
+class AdoptedState(Struct, frozen=True, kw_only=True, gc=False):
+    """Every value that an adoption may set; `received` is all money that came in (MO-7)."""
+
+    order: str
+    coverage: str
+    received: Minor
+    transaction: str
+    request: bool
+    parts: tuple[AdoptedPart, ...]
+
+
+class ChannelStateAdopted(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The owner took over what a reading says, even against the news chain (T37, MK-14)."""
+
+    reading: str
+    read_at: Instant
+    reason: str
+    before: AdoptedState
+    after: AdoptedState

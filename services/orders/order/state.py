@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from services.orders.order import events as e
 from services.orders.order import money
+from services.orders.order.adopting import adopted
 from services.orders.order.ledger import paid
 from services.orders.order.model import (
     Fulfilment,
@@ -143,6 +144,8 @@ def _applied(order: Order, event: e.Event, number: int) -> Order:
             return completed_details(order, event)
         case e.FactRecorded():
             return recorded(order, event, number)
+        case e.ChannelStateAdopted():
+            return adopted(order, event, number)
         case e.ExpectedFeesFrozen() | e.OrderPlaced():
             return order
         case _:
