@@ -14,7 +14,8 @@ from libs.events.command_messages import COMMAND_MESSAGES
 from libs.events.envelope import CONTENT_TYPE, SCHEMA_BASE, SPEC_VERSION
 from libs.events.json_schema import Schema, schema_of
 from libs.events.orders import EVENTS
-from libs.events.topics import CHANNELS_ORDERS, ORDERS_ACTIONS, ORDERS_ORDERS, Topic
+from libs.events.products import PRODUCTS
+from libs.events.topics import CHANNELS_ORDERS, INVENTORY_PRODUCTS, ORDERS_ACTIONS, ORDERS_ORDERS, Topic
 from libs.events.wire import PublicEvent
 
 Document = dict[str, Any]
@@ -30,6 +31,7 @@ MESSAGES: Final[Mapping[str, Sequence[type[PublicEvent]]]] = {
     CHANNELS_ORDERS.name: tuple(FACTS.values()),
     ORDERS_ORDERS.name: tuple(EVENTS.values()),
     ORDERS_ACTIONS.name: tuple(ACTIONS.values()),
+    INVENTORY_PRODUCTS.name: tuple(PRODUCTS.values()),
 }
 
 _ID: Final = "01890b5e-8c1f-5a10-9d6b-3f2a1c4e5b60"

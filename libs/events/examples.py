@@ -6,7 +6,7 @@ Made-up orders, no personal data. Those of orders tell the life of one order, in
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from libs.events import actions, orders, selling
+from libs.events import actions, orders, products, selling
 from libs.events.example_facts import FACT_EXAMPLES
 from libs.events.orders import GoodsPart, Line, LineDetails
 from libs.events.wire import PublicEvent
@@ -160,6 +160,19 @@ _ACTIONS: Final[tuple[PublicEvent, ...]] = (
     ),
 )
 
+_PRODUCTS: Final[tuple[PublicEvent, ...]] = (
+    products.ProductChanged(
+        product="01890b5e-8c1f-5a10-9d6b-3f2a1c4e5b60",
+        seller="toko-baju",
+        sku="KAOS-M",
+        name="Kaos hitam M",
+        warehouses=("GUDANG-1", "GUDANG-2"),
+        floor=85000,
+        currency="IDR",
+        negotiable=True,
+    ),
+)
+
 # What commands bring; a second order, sold by its owner without a marketplace.
 ASKED: Final[dict[str, Any]] = {"implied": False, "actor": "AGENT"}
 FOLLOWS: Final[dict[str, Any]] = {"implied": True, "actor": "AGENT"}
@@ -239,6 +252,6 @@ _SOLD: Final[tuple[PublicEvent, ...]] = (
 
 EXAMPLES: Final[dict[str, PublicEvent]] = {
     example.ce_type(): example
-    for example in (*FACT_EXAMPLES, *_PLACED, *_MONEY, *_GOODS, *_ENDINGS, *_SOLD, *_ACTIONS)
+    for example in (*FACT_EXAMPLES, *_PLACED, *_MONEY, *_GOODS, *_ENDINGS, *_SOLD, *_ACTIONS, *_PRODUCTS)
 }
 """By `ce_type`."""

@@ -20,6 +20,7 @@ from libs.events.channels import FACTS
 from libs.events.examples import EXAMPLES
 from libs.events.json_schema import Schema, schema_of
 from libs.events.orders import EVENTS
+from libs.events.products import PRODUCTS
 from libs.events.reference import events_page, topics_page
 from libs.events.topics import TOPICS
 from libs.events.upcasts import CURRENT, STEPS
@@ -42,7 +43,11 @@ def generated() -> dict[Path, str]:
     files = {SCHEMAS / f"{ce_type}.json": as_text(schema_of(event)) for ce_type, event in CURRENT.items()}
     files[ASYNCAPI] = as_text(document(TOPICS, EXAMPLES))
     files[Path("docs/events.md")] = events_page(
-        list(FACTS.values()), list(EVENTS.values()), list(ACTIONS.values()), EXAMPLES
+        list(FACTS.values()),
+        list(EVENTS.values()),
+        list(ACTIONS.values()),
+        list(PRODUCTS.values()),
+        EXAMPLES,
     )
     files[Path("docs/topics.md")] = topics_page(TOPICS)
     return files

@@ -79,6 +79,17 @@ ORDERS_ACTIONS: Final = Topic(
     consumers=("channels",),
 )
 
+INVENTORY_PRODUCTS: Final = Topic(
+    name="inventory.products.v1",
+    owner="inventory",
+    writers=("inventory",),
+    key="product id",
+    about="Sellers' products as they stand, with the warehouses they are linked to; no value: removed.",
+    consumers=("orders",),
+    retention_ms=-1,
+    cleanup="compact",
+)
+
 
 def dead_letter_mirror(topic: Topic, group: str) -> Topic:
     """The topic that mirrors what a group has parked of another topic; same keys, same partitions."""
@@ -98,9 +109,10 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ORDERS_COMMANDS,
     ORDERS_ANSWERS,
     ORDERS_ACTIONS,
+    INVENTORY_PRODUCTS,
     *(
         dead_letter_mirror(topic, group)
-        for topic in (CHANNELS_ORDERS, ORDERS_ORDERS, ORDERS_COMMANDS, ORDERS_ACTIONS)
+        for topic in (CHANNELS_ORDERS, ORDERS_ORDERS, ORDERS_COMMANDS, ORDERS_ACTIONS, INVENTORY_PRODUCTS)
         for group in topic.consumers
     ),
 )

@@ -28,6 +28,7 @@ from services.orders.consumer import BATCH_RECORDS_MAX, FactsHandler, stored_pos
 from services.orders.contact import Contacts, contact_routes
 from services.orders.housekeeping import WaitingSweeper
 from services.orders.machine_api import machine_routes
+from services.orders.products_consumer import products_consumer, products_lag
 from services.orders.projector import Projector
 from services.orders.read_requests import READS_CHANNEL, ReadRequests, unsent
 from services.orders.recorder import EVENTS_CHANNEL
@@ -70,9 +71,12 @@ def compose(settings: OrdersSettings, kafka: KafkaSettings, role: str) -> Callab
         doors = CommandDoors(process, pool, settings, kafka, callers, buyers)
         commands_lag = doors.lag()
         process.resource("commands lag", commands_lag.lent)
+        lag_of_products = products_lag(pool, kafka)
+        process.resource("products lag", lag_of_products.lent)
         if role in {"serve", "consumer"}:
             process.step("positions", lag.refuse_recreated)
             process.step("positions of commands", commands_lag.refuse_recreated)
+            process.step("positions of products", lag_of_products.refuse_recreated)
             _add_consumer(process, handler, pool, doors, settings=settings, kafka=kafka)
         if role in {"serve", "relay"}:
             _add_relays(process, pool, settings, kafka)
@@ -81,7 +85,7 @@ def compose(settings: OrdersSettings, kafka: KafkaSettings, role: str) -> Callab
             _add_projector(process, pool, settings)
         if role in {"serve", "timers"}:
             _add_timers(process, pool, settings)
-        lags = [lag, commands_lag]
+        lags = [lag, commands_lag, lag_of_products]
         app = _api(process, pool, buyers, settings, lags=lags, callers=callers, signer=signer)
         if role in {"serve", "api"}:
             doors.add_http(app)
@@ -111,7 +115,8 @@ def _add_consumer(
     )
     sweeper = WaitingSweeper(pool, settings.dsn, seconds_max=settings.waiting_seconds_max)
     process.task("waiting sweeper", sweeper.run)
-    process.broker(broker, [consumer, doors.consumer(broker)])
+    products = products_consumer(broker, kafka, pool, parked_max=settings.parked_max)
+    process.broker(broker, [consumer, doors.consumer(broker), products])
 
 
 def _add_projector(process: Process, pool: AsyncPool, settings: OrdersSettings) -> None:

@@ -1,9 +1,9 @@
-"""The command `redrive` of orders: releases parked facts and commands, each with its effect in one append."""
+"""The command `redrive` of orders: releases parked records, each with its effect in one append."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from libs.events.topics import ORDERS_COMMANDS
+from libs.events.topics import INVENTORY_PRODUCTS, ORDERS_COMMANDS
 from libs.runtime.parking import Parked, topic_of
 from libs.runtime.postgres import AsyncPool, make_pool
 from libs.runtime.redrive import FailuresNoted, Releaser, redrive_command
@@ -14,6 +14,7 @@ from services.orders.commands_consumer import CommandsHandler
 from services.orders.concluding import Decider
 from services.orders.consumer import FactsHandler
 from services.orders.holds import HoldKeys
+from services.orders.products_consumer import ProductsHandler
 from services.orders.registry.signing import signer_of
 from services.orders.settings import OrdersSettings
 from services.orders.surroundings import SellerTermsReader
@@ -34,7 +35,7 @@ class FactReleaser(FailuresNoted):
 
 
 class OrdersReleaser(FactReleaser):
-    """Releases what is parked of either topic that orders reads, each as its consumer would."""
+    """Releases what is parked of any topic that orders reads, each as its consumer would."""
 
     def __init__(self, pool: AsyncPool, buyers: Buyers, settings: OrdersSettings) -> None:
         super().__init__(pool, buyers)
@@ -43,10 +44,13 @@ class OrdersReleaser(FactReleaser):
         tokens = TokenVerifier(settings.token_issuers, own=signer)
         decider = Decider(SellerTermsReader(pool), HoldKeys(settings.hold_keys), buyers)
         self._commands = CommandsHandler(pool, decider, tokens)
+        self._products = ProductsHandler(pool)
 
     async def release(self, row: Parked) -> str:
         if topic_of(row.source) == ORDERS_COMMANDS.name:
             return await self._commands.release(row.record(), row.id)
+        if topic_of(row.source) == INVENTORY_PRODUCTS.name:
+            return await self._products.release(row.record(), row.id)
         return await super().release(row)
 
 

@@ -16,6 +16,7 @@ from libs.runtime.errors import Transient
 from libs.runtime.postgres import AsyncPool, transient_faults
 from services.orders.order.commands import Command, Given, PlaceOrder, Policies, SellerTerms
 from services.orders.order.words import Method, TaxMode
+from services.orders.product_links import links_of, names_of, products_named
 from services.orders.registry import reading
 from services.orders.registry.model import UNPAID, Seller
 from services.orders.registry.policies import AT_ONCE, HoldNeeded, PolicyVersion
@@ -33,6 +34,8 @@ class Terms(Struct, frozen=True):
     hold_needed: HoldNeeded
     agents: frozenset[str] | None
     reasons: dict[str, str] | None
+    # Whether inventory has stated any product of the seller; unlike the rest it is asked each time.
+    has_products: bool = False
 
 
 class SellerTermsReader:
@@ -45,14 +48,27 @@ class SellerTermsReader:
         self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def given(self, command: Command | None, seller: str, given: Given) -> Given:
-        """`given` with the seller's terms, policies and lists as they hold now. Raises Transient."""
+        """`given` with the seller's terms, policies and lists as they hold now. Raises Transient.
+
+        Of products it has those that new lines of the command name, and of a seller of whom inventory has
+        stated none, nothing: then links are not checked (MN-3).
+        """
         terms = await self._of(seller)
         policies = terms.policies
         if isinstance(command, PlaceOrder):
             needed = getattr(terms.hold_needed, command.source.lower(), True)
             policies = replace(policies, hold_on_placement=bool(needed))
+        links = None
+        if terms.has_products and (names := names_of(command)):
+            async with transient_faults(), self._pool.connection() as connection:
+                links = links_of(await products_named(connection, seller, names))
         return replace(
-            given, seller=terms.seller, policies=policies, agents=terms.agents, reasons=terms.reasons
+            given,
+            seller=terms.seller,
+            policies=policies,
+            agents=terms.agents,
+            reasons=terms.reasons,
+            links=links,
         )
 
     async def _of(self, seller: str) -> Terms:
@@ -85,8 +101,9 @@ class SellerTermsReader:
 
     async def _read(self, connection: psycopg.AsyncConnection, seller: str) -> Terms:
         cursor = await connection.execute(
-            "SELECT coalesce(max(number), 0) FROM orders.registry_history WHERE seller = %s",
-            [seller],
+            "SELECT coalesce(max(number), 0), EXISTS (SELECT FROM orders.products WHERE seller = %s)"
+            " FROM orders.registry_history WHERE seller = %s",
+            [seller, seller],
             prepare=True,
             binary=True,
         )
@@ -94,7 +111,7 @@ class SellerTermsReader:
         assert row is not None, "An aggregate answers one row."
         kept = self._kept.get(seller)
         if kept is not None and kept.number == row[0]:
-            return kept
+            return kept if kept.has_products == row[1] else replace(kept, has_products=row[1])
         found = await reading.seller_of(connection, seller)
         version = await reading.policies_in_force(connection, seller)
         agents, reasons = None, None
@@ -112,6 +129,7 @@ class SellerTermsReader:
             version.policies.hold_needed,
             agents,
             reasons,
+            row[1],
         )
         if len(self._kept) >= SELLERS_KEPT:
             self._kept.clear()
