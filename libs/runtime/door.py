@@ -53,10 +53,9 @@ def enter(
     parser.parse_args(argv)
     from libs.runtime.kafka import KafkaSettings
     from libs.runtime.settings import load_or_exit
-    from libs.runtime.tracing import TracingSettings
 
     service = load()
-    settings, kafka, tracing = load_or_exit(service.settings, KafkaSettings, TracingSettings)
+    settings, kafka = load_or_exit(service.settings, KafkaSettings)
     if role == "migrate":
         from libs.runtime.logs import configure_logs
 
@@ -65,8 +64,7 @@ def enter(
         return 0
     from libs.runtime.serving import run_service
 
-    composed = service.compose(settings, kafka, role)
-    return run_service(name, composed, log_level=settings.log_level, tracing=tracing)
+    return run_service(name, service.compose(settings, kafka, role), log_level=settings.log_level)
 
 
 def enter_follower(argv: list[str], name: str, about: str | None, load: Callable[[], "Follower"]) -> int:

@@ -31,7 +31,6 @@ from libs.runtime.errors import Transient
 from libs.runtime.health import GroupMember, Health, database_check, kafka_check, watch_consumer
 from libs.runtime.logs import configure_logs
 from libs.runtime.postgres import CONNECTION_FAULTS, AsyncPool
-from libs.runtime.tracing import TracingSettings, close_tracing, configure_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -372,24 +371,15 @@ class _Server(uvicorn.Server):
 
 
 def run_service(
-    service: str,
-    compose: Callable[[Process], Awaitable[None] | None],
-    *,
-    log_level: str = "info",
-    tracing: TracingSettings | None = None,
+    service: str, compose: Callable[[Process], Awaitable[None] | None], *, log_level: str = "info"
 ) -> int:
     """Compose the process, run it until a signal or a death ends it, and give the exit code.
 
     After SIGTERM or SIGINT the process ends within 30 s, whatever does not; a second signal ends it at once.
     """
     configure_logs(service, log_level)
-    if tracing is not None:
-        configure_tracing(service, tracing)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_supervised(service, compose))
-    finally:
-        close_tracing()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_supervised(service, compose))
 
 
 async def _supervised(service: str, compose: Callable[[Process], Awaitable[None] | None]) -> int:

@@ -1,7 +1,6 @@
-"""The door: `python -m services.channels [serve|webhooks|inbox|reader|poller|consumer|relay]`, or a command.
+"""The door: `python -m services.channels [serve|webhooks|inbox|reader|poller|relay]`, or a command.
 
-Commands: `migrate`, `seed --file F`, `redrive ...`, `redrive-actions ...`, and `translate ...`, which needs
-no running system.
+Commands: `migrate`, `seed --file F`, `redrive ...`, and `translate ...`, which needs no running system.
 """
 
 import sys
@@ -12,17 +11,12 @@ from libs.runtime.door import Service, enter
 if TYPE_CHECKING:
     from services.channels.settings import ChannelsSettings
 
-ROLES = ("serve", "webhooks", "inbox", "reader", "poller", "consumer", "relay")
+ROLES = ("serve", "webhooks", "inbox", "reader", "poller", "relay")
 
 
 def main(argv: list[str]) -> int:
     """Run a role until it is stopped, or a command to its end; the exit code."""
-    commands = {
-        "seed": _seed,
-        "redrive": _redrive,
-        "redrive-actions": _redrive_actions,
-        "translate": _translate,
-    }
+    commands = {"seed": _seed, "redrive": _redrive, "translate": _translate}
     return enter(argv, "channels", __doc__, _service, roles=ROLES, commands=commands)
 
 
@@ -47,12 +41,6 @@ def _redrive(argv: list[str]) -> int:
 
     settings = _settings()
     return redrive(settings.dsn, Sealer(settings.inbox_keys()), argv)
-
-
-def _redrive_actions(argv: list[str]) -> int:
-    from services.channels.redriving import redrive_actions
-
-    return redrive_actions(lambda: _settings().dsn, argv)
 
 
 def _translate(argv: list[str]) -> int:

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from services.orders.order import events as e
 from services.orders.order import money
-from services.orders.order.buyer import completed, with_reason
 from services.orders.order.channel_goods import TABLE, judge_goods
 from services.orders.order.channel_payment import judge_refund, judge_success, judge_transaction
 from services.orders.order.channel_request import (
@@ -60,10 +59,7 @@ def judge(order: Order | None, fact: Fact, *, number: str) -> Judgement:
     if order is None:
         raise NotPlacedYet(fact.type)
     d = Decision(order, fact)
-    judgement = d.judged(_judged(d, fact))
-    if fact.buyer is None:
-        return judgement
-    return replace(judgement, events=with_reason(judgement.events, fact.buyer))
+    return d.judged(_judged(d, fact))
 
 
 def _judged(d: Decision, fact: Fact) -> Disposition:
@@ -145,7 +141,6 @@ def _placed(fact: Fact, number: str) -> e.OrderPlaced:
         courier=data.courier or "",
         service=data.service or "",
         warehouse=data.warehouse or "",
-        buyer=fact.buyer,
     )
     if data.total is None:
         return replace(placed, total=money.total_of(placed))
@@ -180,9 +175,8 @@ def _placed_again(order: Order, fact: Fact, placed: e.OrderPlaced) -> Judgement:
         for line in placed.lines
         if line.line in before and (found := _line_details(before[line.line], line)) is not None
     )
-    buyer = completed(order.buyers, fact.buyer)
-    if told or lines or buyer is not None:
-        details = e.OrderDetailsCompleted(at=d.news.at, fact=d.news.step, lines=lines, buyer=buyer)
+    if told or lines:
+        details = e.OrderDetailsCompleted(at=d.news.at, fact=d.news.step, lines=lines)
         d.emit(replace(details, **told))
         disposition = Disposition.APPLIED
     if not order.amounts_differ and _amounts(order) != _amounts_of(placed):

@@ -1,1 +1,0 @@
-"""Consumers as other systems would write them: nothing of Jejak's own code is needed to read it."""

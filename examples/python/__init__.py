@@ -1,1 +1,0 @@
-"""A consumer in Python."""
