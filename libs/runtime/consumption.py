@@ -123,7 +123,6 @@ class BatchConsumer:
             topic,
             group_id=group,
             batch=True,
-            batch_timeout_ms=POLL_MS,
             max_records=batch_records_max,
             ack_policy=AckPolicy.MANUAL,
             auto_offset_reset="earliest",

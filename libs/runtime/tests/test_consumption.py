@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.runtime import consumption
 from libs.runtime.clock import uuid7
@@ -14,6 +13,7 @@ from libs.runtime.consumption import BatchConsumer, Outcomes
 from libs.runtime.errors import Transient
 from libs.runtime.kafka import KafkaSettings, make_broker
 from libs.runtime.records import Record
+from libs.runtime.tests.topics import made
 
 pytestmark = pytest.mark.connected
 
@@ -58,12 +58,8 @@ class Handler:
 @pytest_asyncio.fixture
 async def topic(kafka: str) -> AsyncIterator[str]:
     name = f"test.{uuid7().hex}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(name, 2, 1)])
-    yield name
-    await admin.delete_topics([name])
-    await admin.close()
+    async with made(kafka, name, partitions=2):
+        yield name
 
 
 async def _send(kafka: str, topic: str, count: int) -> None:

@@ -12,7 +12,6 @@ import psycopg
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import APIRouter
 from pydantic import SecretStr
 
@@ -25,6 +24,7 @@ from libs.runtime.redrive import Selection, redrive
 from libs.runtime.serving import Process
 from libs.runtime.settings import ApiKey, FollowerSettings
 from libs.runtime.tests.order_records import TYPES, headers
+from libs.runtime.tests.topics import made
 from libs.runtime.transactional import Received, TransactionalHandler
 
 KEY = "key-of-one-0123456789"
@@ -59,13 +59,8 @@ def make_routes(pool: AsyncPool) -> APIRouter:
 @pytest_asyncio.fixture
 async def topic(kafka: str) -> AsyncIterator[str]:
     name = f"test.{uuid7().hex}.v1"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    names = [name, f"{name}.ledger.dlq"]
-    await admin.create_topics([NewTopic(each, 1, 1) for each in names])
-    yield name
-    await admin.delete_topics(names)
-    await admin.close()
+    async with made(kafka, name, f"{name}.ledger.dlq"):
+        yield name
 
 
 @pytest.fixture

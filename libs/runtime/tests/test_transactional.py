@@ -8,7 +8,6 @@ import psycopg
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.runtime import parking
 from libs.runtime.clock import uuid7
@@ -20,6 +19,7 @@ from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, make_pool, migr
 from libs.runtime.records import Record
 from libs.runtime.redrive import Selection, redrive
 from libs.runtime.tests.order_records import SOURCE, TYPES, record
+from libs.runtime.tests.topics import made
 from libs.runtime.transactional import Received, TransactionalHandler
 
 MIGRATION = """
@@ -332,12 +332,8 @@ class Consumption(TransactionalHandler):
 @pytest_asyncio.fixture
 async def topic(kafka: str) -> AsyncIterator[str]:
     name = f"test.{uuid7().hex}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(name, 1, 1)])
-    yield name
-    await admin.delete_topics([name])
-    await admin.close()
+    async with made(kafka, name):
+        yield name
 
 
 async def send(kafka: str, topic: str, records: Sequence[Record]) -> None:

@@ -1,34 +1,11 @@
 """Headline, flags, totals and the object of the API: AG, HL and MO rules by their names."""
 
-from typing import Any
-
 import pytest
 
 from services.orders.order import money
-from services.orders.order.channel_facts import (
-    Fact,
-)
 from services.orders.order.headline import explain, flags, headline, view
-from services.orders.order.model import Coverage, Order, Status
-from services.orders.tests.facts import PRICE, START, Played, fact, placement
-
-PAID = fact("PaymentSucceeded", 1)
-
-
-def prepaid(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),), **changed: Any) -> Played:
-    return Played(placement(*lines, **changed), PAID, *facts)
-
-
-def cod(*facts: Fact, lines: tuple[tuple[str, int], ...] = (("L1", 1),)) -> Played:
-    return Played(placement(*lines, method="COD"), *facts)
-
-
-def values(order: Order) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for part in order.parts:
-        word = "CANCELLED" if part.cancelled else part.value.value
-        found.setdefault(part.line, []).append(f"{part.quantity} {word}")
-    return found
+from services.orders.order.model import Coverage, Status
+from services.orders.tests.facts import PRICE, START, Played, fact, placement, prepaid
 
 
 def test_hl_3_the_headline_is_explained_by_the_events_that_set_it() -> None:
