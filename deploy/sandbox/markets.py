@@ -14,8 +14,6 @@ from deploy.sandbox.lives import Life, Step
 from deploy.sandbox.orders import Order, Shelf
 from deploy.sandbox.settings import Lazada, LazadaShop, Tokopedia, TokopediaShop
 
-# Lazada counts an answer after 500 ms as none (doc 120168).
-LAZADA_TIMEOUT_SECONDS = 0.5
 # It tries again after 30 minutes, 12 times, then drops the push (doc 120168).
 LAZADA_RETRIES, LAZADA_RETRY_SECONDS = 12, 1800
 # Nothing is documented for Tokopedia: a patient wait, and no second try.
@@ -62,7 +60,7 @@ class LazadaMarket:
         self.wall = wall
         self.shops: Sequence[Shop] = settings.shops
         self.shelves: dict[Shop, Shelf] = {shop: Shelf() for shop in settings.shops}
-        self.sender = Sender(LAZADA_TIMEOUT_SECONDS)
+        self.sender = Sender(settings.answer_seconds)
         self._target = Target.of(settings.webhook_url)
         end = wall.now() + settings.access_token_seconds
         self._tokens = {shop.access_token: (shop, end) for shop in settings.shops}

@@ -48,6 +48,7 @@ class Lazada:
     shops: tuple[LazadaShop, ...]
     calls_per_second: int
     access_token_seconds: int
+    answer_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,8 @@ def _lazada(found: Section) -> Lazada:
         calls_per_second=found.whole("calls_per_second", 1, 1_000_000, 200),
         # An online app's access token lives 30 days (doc 121098).
         access_token_seconds=found.whole("access_token_seconds", 0, 10**9, 30 * 86400),
+        # Lazada counts an answer after 500 ms as none (doc 120168).
+        answer_seconds=found.number("answer_seconds", 0.01, 600, 0.5),
     )
 
 

@@ -19,11 +19,11 @@ class Received(NamedTuple):
 
 
 class Receiver:
-    """Listens on a port of the system's choice; `status` decides each answer."""
+    """Listens on a port of the system's choice; `status` decides each answer, None that there is none."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []
-        self.status: Callable[[Received], int] = lambda _: 200
+        self.status: Callable[[Received], int | None] = lambda _: 200
         self.address = ""
         self._server: asyncio.Server | None = None
 
@@ -47,7 +47,9 @@ class Receiver:
                 body = await reader.readexactly(int(headers["content-length"]))
                 got = Received(head[0].split()[1], headers, body)
                 self.received.append(got)
-                writer.write(f"HTTP/1.1 {self.status(got)} X\r\nContent-Length: 2\r\n\r\nok".encode())
+                if (status := self.status(got)) is None:
+                    continue
+                writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nok".encode())
         except (EOFError, OSError):
             pass
         finally:

@@ -25,6 +25,8 @@ def config(receiver: str, **changes: Any) -> dict[str, Any]:
         "app_secret": APP_SECRET,
         "webhook_url": f"{receiver}/lazada/{APP_KEY}",
         "calls_per_second": 10_000,
+        # Long enough that no pause of a busy machine counts as no answer.
+        "answer_seconds": 60,
         "shops": [
             {
                 "site": "id",

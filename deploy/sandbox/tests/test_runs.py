@@ -119,6 +119,14 @@ async def test_a_refused_push_is_tried_12_times_more_with_the_status_of_then(san
     assert {line: got.message["data"]["order_status"] for line, got in last.items()} == final
 
 
+async def test_no_answer_in_time_is_a_refusal() -> None:
+    async with running(lazada={"answer_seconds": 0.01}) as sandbox:
+        sandbox.receiver.status = lambda _: None
+        counts = await sandbox.play(marketplaces=["lazada"], orders=1, time_scale=100_000)
+    assert counts["pushes_answered"] == 0 < counts["pushes_given_up"]
+    assert counts["pushes_failed"] == counts["pushes_sent"] == 13 * counts["pushes_given_up"]
+
+
 async def test_a_push_that_is_accepted_later_is_not_sent_again(sandbox: Running) -> None:
     seen: Counter[tuple[str, str]] = Counter()
 
