@@ -41,6 +41,8 @@ check: $(INSTALLED) ## Format, lint, types, import contracts, generated files, t
 	@.venv/bin/lint-imports
 	$(STEP) 'generated files'
 	@if [ -e libs/events/generate.py ]; then $(RUN) -m libs.events.generate --check; fi
+	@$(RUN) -m services.orders machine --check
+	@$(RUN) -m deploy.openapi --check
 	$(STEP) 'tests without servers'
 	@$(RUN) -m pytest -q -m 'not connected'
 

@@ -4,6 +4,7 @@ Kafka and PostgreSQL come from the environment (KAFKA_BOOTSTRAP_SERVERS, DATABAS
 testcontainers when a Docker engine answers, else from the native stack.
 """
 
+import logging
 import os
 import shutil
 import subprocess
@@ -13,10 +14,23 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
+import structlog
 
 from libs.runtime.clock import uuid7
 
 ROOT = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Take back what a test, or a command that it ran, set up of logging: its stream ends with the test."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    if structlog.is_configured():
+        logging.captureWarnings(capture=False)
+        root.handlers, root.level = handlers, level
+        structlog.reset_defaults()
 
 
 class Servers(NamedTuple):

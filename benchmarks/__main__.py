@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import uvloop
 
-from benchmarks import append, group_commit, latency, pipeline, webhook
+from benchmarks import append, commands, group_commit, latency, order_list, pipeline, projection, webhook
 from benchmarks.servers import BENCH, Servers, empty, running
 from libs.runtime.clock import now
 
@@ -25,15 +25,21 @@ REACH: dict[str, dict[str, float]] = {
     "pipeline": {"ratio_to_floor": 1.0, "ratio_to_peer": 30.0},
     "append": {"ratio_to_floor": 0.85},
     "group_commit": {"ratio_to_floor": 8.0, "p99_ms": -50.0},
+    "commands": {"ratio_to_floor": 0.5, "p99_ms": -50.0},
     "webhook": {"ratio_to_floor": 1.5, "p99_ms": -100.0},
     "latency": {"p50_ms": -25.0, "p99_ms": -120.0},
+    "projection": {"ratio_to_floor": 0.5, "ratio_to_peer": 50.0},
+    "order_list": {"query_ms_max": -50.0, "p99_ms": -100.0},
 }
 ROWS = {
     "pipeline": pipeline.measure,
     "append": append.measure,
     "group_commit": group_commit.measure,
+    "commands": commands.measure,
     "webhook": webhook.measure,
     "latency": latency.measure,
+    "projection": projection.measure,
+    "order_list": order_list.measure,
 }
 
 

@@ -1,19 +1,47 @@
-"""The input of the rows: OrderPlaced facts of marketplace orders, one line, no buyer, about 780 bytes."""
+"""The input of the rows: OrderPlaced facts of orders with one line, some 780 bytes without a buyer."""
 
 import asyncio
+from collections.abc import Callable
 
 import orjson
 from aiokafka import AIOKafkaProducer
+from pydantic import SecretBytes
 
 from libs.runtime.clock import uuid7
+from libs.runtime.jwe import Envelopes
+from libs.runtime.keys import KeyEncryptionKeys, NamedKey
 
 CONNECTION = "7b0c8f4e-93d1-5b7e-8a55-0f3d9a2b6c11"
 SELLER = "0f6e1b8e-2f5d-5c1a-9a57-3f1f0f6e1b8e"
 
+# The key-encryption key of the measured processes, as their environment holds it.
+KEK = "bench:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+ENVELOPES = Envelopes(KeyEncryptionKeys([NamedKey(id="bench", key=SecretBytes(bytes(range(32))))]))
 
-def placed(
-    number: int, run: int, *, buyer: str | None = None
-) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+# What is said of the buyer of the order with this number, or nothing.
+Buyer = Callable[[int], dict[str, str] | None]
+
+
+def nobody(_number: int) -> None:
+    """Most rows measure orders without a buyer."""
+
+
+def somebody(number: int) -> dict[str, str]:
+    """A buyer as the marketplaces tell of one; every order has another."""
+    return {
+        "id": str(300_000_000 + number),
+        "name": f"Siti Nurhaliza {number}",
+        "phone": f"62812{number:08}",
+        "recipient": f"Siti Nurhaliza {number}",
+        "recipient_phone": f"62812{number:08}",
+        "address": f"Jl. Merdeka Raya No. {number % 200}, RT 03 RW 05",
+        "district": "Lowokwaru",
+        "postal_code": "65141",
+        "note": "Tolong dikemas rapi",
+    }
+
+
+def placed(number: int, run: int, *, buyer: Buyer = nobody) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """Key, body and headers of one fact; unique in (run, number), the same for all variants."""
     order = str(700_000_000_000_000 + run * 10_000_000 + number)
     subject = f"{CONNECTION}:{order}".encode()
@@ -44,8 +72,9 @@ def placed(
         "service": "Reguler",
         "warehouse": "dropshipping",
     }
-    if buyer is not None:
-        data["buyer"] = buyer
+    told = buyer(number)
+    if told is not None:
+        data["buyer"] = ENVELOPES.seal(orjson.dumps(told), subject.decode())
     body = {
         "type": "OrderPlaced",
         "channel": "lazada",
@@ -80,7 +109,7 @@ def placed(
     return subject, orjson.dumps(body), headers
 
 
-async def produce(kafka: str, topic: str, run: int, count: int, *, buyer: str | None = None) -> int:
+async def produce(kafka: str, topic: str, run: int, count: int, *, buyer: Buyer = nobody) -> int:
     """Write `count` facts of a run to the topic, all acknowledged; the bytes of one body."""
     producer = AIOKafkaProducer(
         bootstrap_servers=kafka, acks="all", enable_idempotence=True, linger_ms=5, max_batch_size=262_144

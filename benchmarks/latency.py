@@ -261,6 +261,7 @@ def _environment(servers: Servers, ports: dict[str, int]) -> dict[str, str]:
         "ORDERS_HTTP_PORT": str(ports["orders"]),
         "CHANNELS_HTTP_PORT": str(ports["channels"]),
         "CHANNELS_INBOX_KEY": KEY,
+        "KEY_ENCRYPTION_KEYS": f"bench:{KEY}",
         "CHANNELS_LAZADA_APP_KEY": APP,
         "CHANNELS_LAZADA_APP_SECRETS": SECRET,
         "CHANNELS_LAZADA_BASE_URL": f"http://127.0.0.1:{ports['lazada']}/rest",

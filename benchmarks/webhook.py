@@ -58,6 +58,7 @@ def environment(servers: Servers, port: int) -> dict[str, str]:
         "API_KEYS": "[]",
         "CHANNELS_HTTP_PORT": str(port),
         "CHANNELS_INBOX_KEY": KEY,
+        "KEY_ENCRYPTION_KEYS": f"bench:{KEY}",
         "CHANNELS_LAZADA_APP_KEY": APP,
         "CHANNELS_LAZADA_APP_SECRETS": SECRET,
         "CHANNELS_LAZADA_BASE_URL": "http://127.0.0.1:1/rest",

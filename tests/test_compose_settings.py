@@ -11,6 +11,7 @@ from deploy.local.layout import Layout
 from deploy.local.services import SERVICES, environment
 from libs.runtime.kafka import KafkaSettings
 from libs.runtime.settings import describe
+from libs.runtime.tracing import TracingSettings
 from services.channels.settings import ChannelsSettings
 from services.inventory.settings import InventorySettings
 from services.notifications.settings import NotificationsSettings
@@ -37,7 +38,7 @@ def told_by_compose(service: str) -> set[str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_compose_tells_each_service_exactly_what_its_settings_read(service: str) -> None:
-    read = describe(SETTINGS[service], KafkaSettings)
+    read = describe(SETTINGS[service], KafkaSettings, TracingSettings)
     told = told_by_compose(service)
     assert told <= {variable.name for variable in read}, "A variable that nobody reads misleads."
     assert {variable.name for variable in read if variable.required} <= told
@@ -57,5 +58,5 @@ def test_the_native_stack_tells_each_service_the_same_as_compose(service: str, t
 
 def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    names = {variable.name for variable in describe(KafkaSettings, *SETTINGS.values())}
+    names = {variable.name for variable in describe(KafkaSettings, TracingSettings, *SETTINGS.values())}
     assert [name for name in sorted(names) if f"`{name}`" not in text] == []

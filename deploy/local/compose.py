@@ -22,9 +22,11 @@ def variables(layout: Layout) -> dict[str, str]:
     return {
         "POSTGRES_PASSWORD": password(layout),
         "API_KEYS": demo.api_keys,
+        **{name: value for name, value in demo.orders_environment().items() if name != "ORDERS_TOKEN_ISSUER"},
         **{f"CHANNELS_{name}": channels[f"CHANNELS_{name}"] for name in wanted},
         "DEMO_LAZADA_APP_SECRET": demo.lazada_app[1],
         "DEMO_SELLER": demo.seller,
+        "DEMO_OWNER": demo.registration()["owner"]["id"],
         **lazada,
         "DEMO_TOKOPEDIA_CONNECTION": demo.seed()["connections"][-1]["id"],
     }

@@ -15,6 +15,7 @@ from typing import Any
 
 from deploy.local.layout import Layout, write_json
 from libs.runtime.clock import uuid7
+from libs.runtime.jwe import new_exchange_key
 
 SERVICES = ("orders", "channels", "inventory", "notifications")
 
@@ -76,6 +77,37 @@ class Demo:
         return self._layout.secret(
             "channels_inbox_key", lambda: base64.b64encode(secrets.token_bytes(32)).decode("ascii")
         )
+
+    @property
+    def key_encryption_keys(self) -> str:
+        """Give the key-encryption key of orders and channels, with its id: 32 bytes in base64."""
+        key = self._layout.secret(
+            "key_encryption_key", lambda: base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+        )
+        return f"demo-1:{key}"
+
+    @property
+    def exchange_keys(self) -> str:
+        """Give the private key that other systems seal buyer data to, as a list of one JWK."""
+        return f"[{self._layout.secret('exchange_key', lambda: new_exchange_key('demo-e1'))}]"
+
+    @property
+    def token_keys(self) -> str:
+        """Give the private key that orders signs tokens with, as a list of one JWK."""
+        return f"[{self._layout.secret('token_key', lambda: new_exchange_key('demo-t1'))}]"
+
+    @property
+    def hold_keys(self) -> str:
+        """Give the public half of the key that holds are signed with; the secret `hold_key` has it whole."""
+        key = json.loads(self._layout.secret("hold_key", lambda: new_exchange_key("demo-h1")))
+        return json.dumps([{name: value for name, value in key.items() if name != "d"}])
+
+    @property
+    def token_issuers(self) -> str:
+        """Give whose tokens every service takes: those that orders signs."""
+        issuer = self._url("orders")
+        keys = f"{issuer}/.well-known/jwks.json"
+        return json.dumps([{"issuer": issuer, "audience": "jejak", "jwks_url": keys, "operates": True}])
 
     @property
     def lazada_app(self) -> tuple[str, str]:
@@ -156,6 +188,18 @@ class Demo:
         }
         return {"seller": self.seller, "connections": [*lazada, tokopedia]}
 
+    def registration(self) -> dict[str, Any]:
+        """Give the demo seller with its owner, as orders' command `register-seller` reads it."""
+        return {
+            "id": self.seller,
+            "code": "DEMO",
+            "name": "Toko Demo",
+            "address": "Jl. Contoh 1, Jakarta",
+            "payment_methods": ["COD", "TRANSFER", "GATEWAY", "INVOICE"],
+            "bank_accounts": [{"bank": "Bank Contoh", "number": "1234567890", "holder": "Toko Demo"}],
+            "owner": {"name": "Pemilik Demo", "id": self._kept_id("owner")},
+        }
+
     def write_files(self) -> tuple[Path, Path]:
         """Write the sandbox's configuration and the seed, for the owner's eyes only; give both paths."""
         sandbox, seed = self._layout.directory / "sandbox.json", self._layout.directory / "seed.json"
@@ -163,12 +207,29 @@ class Demo:
         write_json(seed, self.seed(), mode=0o600)
         return sandbox, seed
 
+    def write_registration(self) -> Path:
+        """Write the demo seller's registration, for the owner's eyes only; give its path."""
+        path = self._layout.directory / "seller.json"
+        write_json(path, self.registration(), mode=0o600)
+        return path
+
+    def orders_environment(self) -> dict[str, str]:
+        """Give what only orders is told."""
+        return {
+            "KEY_ENCRYPTION_KEYS": self.key_encryption_keys,
+            "ORDERS_EXCHANGE_KEYS": self.exchange_keys,
+            "ORDERS_TOKEN_KEYS": self.token_keys,
+            "ORDERS_HOLD_KEYS": self.hold_keys,
+            "ORDERS_TOKEN_ISSUER": self._url("orders"),
+        }
+
     def channels_environment(self) -> dict[str, str]:
         """Give what only channels is told."""
         key, secret = self.lazada_app
         client_id, client_secret = self.tokopedia_client
         return {
             "CHANNELS_INBOX_KEY": self.inbox_key,
+            "KEY_ENCRYPTION_KEYS": self.key_encryption_keys,
             "CHANNELS_LAZADA_APP_KEY": key,
             "CHANNELS_LAZADA_APP_SECRETS": secret,
             "CHANNELS_LAZADA_BASE_URL": self._url("sandbox_lazada", "/rest"),
@@ -209,8 +270,13 @@ class Demo:
 def environment(layout: Layout, name: str, *, kafka: str, database: str) -> dict[str, str]:
     """Give what a service is told: what all share, its own port, and secrets that are its own only."""
     demo = Demo(layout)
-    shared = {"KAFKA_BOOTSTRAP_SERVERS": kafka, "DATABASE_URL": database, "API_KEYS": demo.api_keys}
-    own = demo.channels_environment() if name == "channels" else {}
+    shared = {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "DATABASE_URL": database,
+        "API_KEYS": demo.api_keys,
+        "TOKEN_ISSUERS": demo.token_issuers,
+    }
+    own = {"channels": demo.channels_environment, "orders": demo.orders_environment}.get(name, dict)()
     return {**shared, f"{name.upper()}_HTTP_PORT": str(layout.port(name)), **own}
 
 

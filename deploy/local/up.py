@@ -64,6 +64,8 @@ def up(layout: Layout) -> dict[str, Any]:
     for name in SERVICES:
         _step(layout, f"migrate-{name}", [f"services.{name}", "migrate"], told[name])
     _step(layout, "topics", ["libs.runtime.topics", "create"], told["orders"])
+    registration = str(demo.write_registration())
+    _step(layout, "register", ["services.orders", "register-seller", "--file", registration], told["orders"])
     _step(layout, "seed", ["services.channels", "seed", "--file", str(seed)], told["channels"])
     say("starting the services ...")
     parts = table(layout, kafka=kafka, database=database, sandbox=sandbox)

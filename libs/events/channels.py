@@ -11,6 +11,8 @@ from pydantic import Field
 from libs.events.wire import Amount, Count, Currency, Id, Instant, PublicEvent, Quantity, Stated, Wire
 
 Party = Literal["BUYER", "SELLER", "CHANNEL"]
+# One compact JWE with its five parts (RFC 7516), whose `sub` is the key of the record; orders alone opens it.
+SealedBuyer = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){4}$")]
 
 
 class LineScope(Wire):
@@ -87,6 +89,8 @@ class Placement(Stated):
     """The courier's service chosen."""
     warehouse: str | None = None
     """The marketplace's code of the warehouse."""
+    buyer: SealedBuyer | None = None
+    """What is said of the buyer, sealed (PD-4)."""
 
 
 class Money(Stated):
@@ -126,6 +130,8 @@ class Request(Stated):
     """Until when the channel awaits an answer."""
     case: Id | None = None
     """The reverse order."""
+    buyer: SealedBuyer | None = None
+    """The buyer's words on why, sealed (PD-4)."""
 
 
 class Note(Stated):

@@ -6,7 +6,7 @@ Made-up orders, no personal data. Those of orders tell the life of one order, in
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from libs.events import orders
+from libs.events import actions, orders, products, selling
 from libs.events.example_facts import FACT_EXAMPLES
 from libs.events.orders import GoodsPart, Line, LineDetails
 from libs.events.wire import PublicEvent
@@ -150,7 +150,108 @@ _ENDINGS: Final[tuple[PublicEvent, ...]] = (
     ),
 )
 
+_ACTIONS: Final[tuple[PublicEvent, ...]] = (
+    actions.OrderReadRequested(
+        action="read_order",
+        connection="0195d3a0-6f00-7c11-9a3e-5b2d8e4f1b02",
+        order="712345678901001",
+        reason="CONFLICT",
+        requested_at=datetime(2026, 3, 5, 7, 59, 27, tzinfo=UTC),
+    ),
+)
+
+_PRODUCTS: Final[tuple[PublicEvent, ...]] = (
+    products.ProductChanged(
+        product="01890b5e-8c1f-5a10-9d6b-3f2a1c4e5b60",
+        seller="toko-baju",
+        sku="KAOS-M",
+        name="Kaos hitam M",
+        warehouses=("GUDANG-1", "GUDANG-2"),
+        floor=85000,
+        currency="IDR",
+        negotiable=True,
+    ),
+)
+
+# What commands bring; a second order, sold by its owner without a marketplace.
+ASKED: Final[dict[str, Any]] = {"implied": False, "actor": "AGENT"}
+FOLLOWS: Final[dict[str, Any]] = {"implied": True, "actor": "AGENT"}
+SHIRT: Final = GoodsPart(line="1", sku="KAOS-M", quantity=2)
+
+_SOLD: Final[tuple[PublicEvent, ...]] = (
+    selling.OrderUnconfirmed(**ASKED),
+    selling.OrderEdited(
+        **ASKED,
+        revision=2,
+        fields=("quantity", "shipping_fee", "recipient.phone"),
+        total=198000,
+        discount=0,
+        shipping_fee=18000,
+        insurance_fee=0,
+        other_fees=0,
+        payment_method="TRANSFER",
+        courier="JNE",
+        service="REG",
+        city="Bandung",
+        province="Jawa Barat",
+        lines=(
+            Line(
+                line="1",
+                product="",
+                variant="",
+                sku="KAOS-M",
+                name="Kaos Polos M",
+                quantity=2,
+                unit_price=90000,
+                discount=0,
+                warehouse="GUDANG-1",
+            ),
+        ),
+        reserve=(selling.Units(line="1", sku="KAOS-M", quantity=1, warehouse="GUDANG-1"),),
+        release=(),
+        backorder=False,
+        hold="0195d3a0-6f00-7c11-9a3e-5b2d8e4f1c03",
+    ),
+    selling.OrderReopened(**ASKED, episode=2, parts=(SHIRT,), backorder=True, hold=None),
+    selling.AgentAssigned(**ASKED, agent="0195d3a0-6f00-7c11-9a3e-5b2d8e4f1d04", before=None),
+    selling.OrderTagged(**ASKED, added=("VIP",), removed=("baru",)),
+    selling.OrderHeld(**ASKED),
+    selling.OrderReleased(**ASKED),
+    selling.CustomerChatRequested(**ASKED, chat="m7", template="tagihan"),
+    selling.ReminderDue(implied=False, actor="SYSTEM", about="CANCELLATION_REQUEST", event=9),
+    selling.StockShort(implied=False, actor="SYSTEM", lines=(selling.ShortLine(line="1", missing=1),)),
+    selling.StockCovered(implied=False, actor="SYSTEM"),
+    selling.PaymentConfirmed(**ASKED, receipt="r4", amount=198000, reference="BCA 05/03"),
+    selling.PaymentReversed(**ASKED, receipt="r4", amount=198000),
+    selling.TransactionClosed(**FOLLOWS, reason="TOTAL_CHANGED", reference="GW-20260305-17"),
+    selling.BillCreated(**ASKED, amount=198000),
+    selling.BillAmended(**FOLLOWS, amount=180000),
+    selling.BillIssued(
+        **ASKED,
+        number="BILL-TOKO-2026-000001",
+        amount=180000,
+        due_at=datetime(2026, 3, 19, 7, 59, 27, tzinfo=UTC),
+    ),
+    selling.BillPaid(implied=False, actor="GATEWAY", amount=180000, reference="GW-20260306-04"),
+    selling.BillReopened(**FOLLOWS),
+    selling.BillVoided(**ASKED, number="BILL-TOKO-2026-000001"),
+    selling.PackageUnprepared(**FOLLOWS, package="#1", parts=(SHIRT,)),
+    selling.BookingFailed(implied=False, actor="COURIER", package="#1", parts=(SHIRT,), reason="NO_CAPACITY"),
+    selling.CodRemitted(**ASKED, package="#1", awb="JNE0000000001", amount=198000, reference=None),
+    selling.ChannelStateAdopted(
+        implied=False,
+        actor="OWNER",
+        reading="0195d3a0-6f00-7c11-9a3e-5b2d8e4f1a07",
+        read_at=datetime(2026, 3, 5, 7, 59, 27, tzinfo=UTC),
+        reason="CHANNEL_IS_RIGHT",
+        order="CANCELLED",
+        coverage="PAID",
+        parts=(selling.AdoptedPart(line="1", sku="KAOS-M", quantity=2, value="CANCELLED", package=None),),
+    ),
+)
+
 EXAMPLES: Final[dict[str, PublicEvent]] = {
-    example.ce_type(): example for example in (*FACT_EXAMPLES, *_PLACED, *_MONEY, *_GOODS, *_ENDINGS)
+    example.ce_type(): example
+    for example in (*FACT_EXAMPLES, *_PLACED, *_MONEY, *_GOODS, *_ENDINGS, *_SOLD, *_ACTIONS, *_PRODUCTS)
 }
 """By `ce_type`."""

@@ -1,9 +1,9 @@
-"""Makes what is made from the contract: `python -m libs.events.generate [--check] [--new-major]`.
+"""Makes what is made from the contract: `python -m libs.events.generate [--check | --release]`.
 
-Schemas, docs/events.md and docs/topics.md are written anew; a golden file is written once and never again.
-The checked-in schemas are the baseline: one that a change would break is refused, because its records lie in
-topics and archives. Such a change is a new major of the class with a step in `upcasts.py`; `--new-major`
-lets a schema be overwritten all the same, for an event that nobody has published yet.
+Schemas, the AsyncAPI document, docs/events.md and docs/topics.md are written anew; a golden file is written
+once and never again. The schemas in `libs/events/released` are the baseline: a change that breaks one is
+refused, because its records lie in topics and archives. Such a change is a new major of the class with a step
+in `upcasts.py`. `--release` takes the schemas of today into the baseline; it never takes one out.
 """
 
 import argparse
@@ -13,10 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from libs.events import compatibility
+from libs.events.actions import ACTIONS
+from libs.events.asyncapi import document
 from libs.events.channels import FACTS
 from libs.events.examples import EXAMPLES
-from libs.events.json_schema import breaking, schema_of
+from libs.events.json_schema import Schema, schema_of
 from libs.events.orders import EVENTS
+from libs.events.products import PRODUCTS
 from libs.events.reference import events_page, topics_page
 from libs.events.topics import TOPICS
 from libs.events.upcasts import CURRENT, STEPS
@@ -24,6 +28,8 @@ from libs.events.wire import PublicEvent
 
 ROOT: Final = Path(__file__).parents[2]
 SCHEMAS: Final = Path("libs/events/schemas")
+RELEASED: Final = Path("libs/events/released")
+ASYNCAPI: Final = Path("libs/events/asyncapi.json")
 GOLDEN: Final = Path("libs/events/tests/golden")
 
 
@@ -35,7 +41,14 @@ def as_text(value: Any) -> str:
 def generated() -> dict[Path, str]:
     """Every file that is made anew each time, and its content."""
     files = {SCHEMAS / f"{ce_type}.json": as_text(schema_of(event)) for ce_type, event in CURRENT.items()}
-    files[Path("docs/events.md")] = events_page(list(FACTS.values()), list(EVENTS.values()), EXAMPLES)
+    files[ASYNCAPI] = as_text(document(TOPICS, EXAMPLES))
+    files[Path("docs/events.md")] = events_page(
+        list(FACTS.values()),
+        list(EVENTS.values()),
+        list(ACTIONS.values()),
+        list(PRODUCTS.values()),
+        EXAMPLES,
+    )
     files[Path("docs/topics.md")] = topics_page(TOPICS)
     return files
 
@@ -49,19 +62,22 @@ def golden(examples: Mapping[str, PublicEvent] = EXAMPLES) -> dict[Path, str]:
 
 
 def broken(root: Path, files: Mapping[Path, str]) -> list[str]:
-    """One sentence for each change that would break a checked-in schema.
+    """One sentence for each change that would break a released schema."""
+    current = {path.stem: json.loads(text) for path, text in files.items() if path.parent == SCHEMAS}
+    return compatibility.broken(released(root), current, STEPS.keys())
 
-    A lost type breaks too, unless a step in `upcasts.py` leads on from it.
-    """
-    said: list[str] = []
-    for path, content in files.items():
-        if path.parent == SCHEMAS and (root / path).exists():
-            old = json.loads((root / path).read_text(encoding="utf-8"))
-            said += [f"{path.stem}: {each}." for each in breaking(old, json.loads(content))]
-    for existing in sorted((root / SCHEMAS).glob("jejak.*.json")):
-        if SCHEMAS / existing.name not in files and existing.stem not in STEPS:
-            said.append(f"{existing.stem} is gone, and no step in upcasts.py leads on from it.")
-    return said
+
+def released(root: Path) -> dict[str, Schema]:
+    """The schemas that others rely on, by type."""
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((root / RELEASED).glob("jejak.*.json"))
+    }
+
+
+def to_release(files: Mapping[Path, str]) -> dict[Path, str]:
+    """The baseline as it would be after a release of today's schemas."""
+    return {RELEASED / path.name: text for path, text in files.items() if path.parent == SCHEMAS}
 
 
 def stale(root: Path, files: Mapping[Path, str]) -> list[str]:
@@ -92,17 +108,18 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Exit 0 when everything is fresh and nothing breaks, 1 with a sentence for each thing otherwise."""
     parser = argparse.ArgumentParser(prog="python -m libs.events.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; say what is stale or breaking")
-    parser.add_argument("--new-major", action="store_true", help="overwrite schemas that this breaks")
+    parser.add_argument("--release", action="store_true", help="take today's schemas into the baseline")
     asked = parser.parse_args(arguments)
     files = generated()
-    faults = [] if asked.new_major else broken(root, files)
+    faults = broken(root, files)
     if asked.check:
         faults += stale(root, files)
         if faults:
-            faults.append("Run `python -m libs.events.generate`; for a breaking change see its --help.")
+            faults.append("Run `python -m libs.events.generate`; a breaking change needs a new major.")
     elif faults:
-        faults.append("Nothing was written: make a new major, or see --help.")
+        faults.append("Nothing was written: a breaking change needs a new major and a step in upcasts.py.")
     else:
+        files |= to_release(files) if asked.release else {}
         for path in write(root, files):
             sys.stdout.write(f"wrote {path}\n")
     for fault in faults:

@@ -9,56 +9,60 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from libs.events.wire import Amount, Currency, Id, Instant, PublicEvent, Quantity, Stated, Wire
+from libs.events.order_words import Actor, GoodsPart, Line, LineDetails, OrderEvent
+from libs.events.selling import SELLING
+from libs.events.wire import Amount, Currency, Id, Instant, PublicEvent, Quantity
 
-Actor = Literal["OWNER", "AGENT", "BUYER", "SELLER", "COURIER", "GATEWAY", "CHANNEL", "SYSTEM"]
-
-
-class Line(Wire):
-    """A line as sold; what the channel did not tell is empty."""
-
-    line: Id
-    """The line's id within the order."""
-    product: str
-    """The marketplace's id of the product."""
-    variant: str
-    """The marketplace's id of the variant."""
-    sku: str
-    """The seller's own SKU."""
-    name: str
-    """The product's name as sold."""
-    quantity: Quantity
-    """Units ordered."""
-    unit_price: Amount
-    """Price of one unit."""
-    discount: Amount
-    """What comes off the line."""
-
-
-class LineDetails(Stated):
-    """What was filled in of a line."""
-
-    line: Id
-    """The line's id within the order."""
-    product: str | None = None
-    """The marketplace's id of the product."""
-    variant: str | None = None
-    """The marketplace's id of the variant."""
-    sku: str | None = None
-    """The seller's own SKU."""
-    name: str | None = None
-    """The product's name as sold."""
-
-
-class GoodsPart(Wire):
-    """A quantity of a line that an event is about."""
-
-    line: Id
-    """The line's id within the order."""
-    sku: str
-    """The seller's own SKU; empty where it is not known."""
-    quantity: Quantity
-    """Units concerned."""
+__all__ = [
+    "EVENTS",
+    "Acceptance",
+    "Actor",
+    "AwbIssued",
+    "Cancellation",
+    "CancellationRequestClosed",
+    "CancellationRequested",
+    "CodCollected",
+    "CreditRecorded",
+    "DeliveryProblemReported",
+    "DeliveryProblemSolved",
+    "ExtraReceiptRecorded",
+    "FactRecorded",
+    "Goods",
+    "GoodsPart",
+    "Line",
+    "LineDetails",
+    "LinesAccepted",
+    "LinesCancelled",
+    "OrderAdvanced",
+    "OrderCancelled",
+    "OrderCompleted",
+    "OrderConfirmed",
+    "OrderDetailsCompleted",
+    "OrderEvent",
+    "OrderPlaced",
+    "PackageDelivered",
+    "PackageLostOrDamaged",
+    "PackagePickedUp",
+    "PackagePrepared",
+    "Payment",
+    "PaymentAllocated",
+    "PaymentAwaited",
+    "PaymentFailed",
+    "PaymentProcessingStarted",
+    "PaymentSucceeded",
+    "ReceiptCorrected",
+    "RefundDueChanged",
+    "RefundPaid",
+    "ReturnCase",
+    "ReturnCaseAdvanced",
+    "ReturnCaseClosed",
+    "ReturnCaseOpened",
+    "ReturnReceived",
+    "ReturnStarted",
+    "Shipment",
+    "ShipmentBooked",
+    "ShipmentCancelled",
+]
 
 
 class OrderAdvanced(PublicEvent):
@@ -67,19 +71,12 @@ class OrderAdvanced(PublicEvent):
     publisher: ClassVar[str] = "orders"
 
 
-class OrderEvent(PublicEvent):
-    """What every event of an order says."""
-
-    publisher: ClassVar[str] = "orders"
-
-    implied: bool
-    """True when the step is concluded from later news."""
-    actor: Actor
-    """Who acted."""
-
-
 class OrderPlaced(OrderEvent):
     """An order came in and its goods are to be reserved."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"page", "agent", "tax_mode", "tax_rate", "backorder", "hold"}
+    )
 
     number: str
     """The order's number within the seller."""
@@ -123,6 +120,18 @@ class OrderPlaced(OrderEvent):
     """The courier's service chosen."""
     warehouse: str
     """The marketplace's code of the warehouse."""
+    page: str | None = None
+    """The page on which the buyer ordered."""
+    agent: str | None = None
+    """Who handles it."""
+    tax_mode: Literal["EXCLUSIVE", "INCLUSIVE"] | None = None
+    """How prices stand to tax."""
+    tax_rate: Annotated[int, Field(ge=1)] | None = None
+    """In basis points."""
+    backorder: Literal[True] | None = None
+    """True when it was placed without a hold that covers it."""
+    hold: str | None = None
+    """The stock hold that claimed its goods."""
 
 
 class OrderDetailsCompleted(OrderEvent):
@@ -201,8 +210,16 @@ class ReceiptCorrected(OrderEvent):
 class CodCollected(OrderEvent):
     """The courier collected the cash."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"package", "awb", "expected"})
+
     amount: Amount
     """In minor units of the order's currency."""
+    package: str | None = None
+    """Whose cash it is."""
+    awb: str | None = None
+    """The tracking number of that package."""
+    expected: Amount | None = None
+    """What was to be collected."""
 
 
 class RefundPaid(OrderEvent):
@@ -255,6 +272,10 @@ class PackagePrepared(Shipment):
 class ShipmentBooked(Shipment):
     """The courier was booked for a package."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"collect"})
+    collect: Quantity | None = None
+    """The cash to be asked for at the door, of a COD order."""
+
 
 class ShipmentCancelled(Goods):
     """The booking was undone, its tracking number is void and the goods are with the seller."""
@@ -302,9 +323,17 @@ class ReturnStarted(Goods):
 class ReturnReceived(Goods):
     """The goods are back with the seller and await a decision on restocking."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"good", "damaged"})
+    good: Amount | None = None
+    """Units counted in good condition."""
+    damaged: Amount | None = None
+    """Units counted as damaged."""
+
 
 class Cancellation(OrderEvent):
     """Goods that will not be sold."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     parts: tuple[GoodsPart, ...]
     """The goods."""
@@ -312,6 +341,8 @@ class Cancellation(OrderEvent):
     """Who wanted it; null where nobody said."""
     accepted: bool
     """True when a request had asked for it."""
+    reason: str | None = None
+    """The code of the seller's reason."""
 
 
 class LinesCancelled(Cancellation):
@@ -340,12 +371,16 @@ class OrderCompleted(Acceptance):
 class CancellationRequested(OrderEvent):
     """Somebody asks to cancel."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"reason"})
+
     lines: tuple[str, ...]
     """The lines concerned; none means the whole order."""
     by: Actor | None
     """Who asks; null where nobody said."""
     deadline: Instant | None
     """Until when the channel awaits an answer."""
+    reason: str | None = None
+    """The code of the reason."""
 
 
 class CancellationRequestClosed(OrderEvent):
@@ -403,45 +438,44 @@ class FactRecorded(OrderEvent):
     """True where a hold starts, false where it ends."""
 
 
-EVENTS: Final[dict[str, type[PublicEvent]]] = {
-    event.__name__: event
-    for event in (
-        OrderPlaced,
-        OrderDetailsCompleted,
-        OrderConfirmed,
-        PaymentAwaited,
-        PaymentProcessingStarted,
-        PaymentFailed,
-        PaymentSucceeded,
-        PaymentAllocated,
-        ExtraReceiptRecorded,
-        ReceiptCorrected,
-        CodCollected,
-        RefundPaid,
-        CreditRecorded,
-        RefundDueChanged,
-        PackagePrepared,
-        ShipmentBooked,
-        ShipmentCancelled,
-        AwbIssued,
-        PackagePickedUp,
-        DeliveryProblemReported,
-        DeliveryProblemSolved,
-        PackageDelivered,
-        PackageLostOrDamaged,
-        ReturnStarted,
-        ReturnReceived,
-        LinesCancelled,
-        OrderCancelled,
-        LinesAccepted,
-        OrderCompleted,
-        CancellationRequested,
-        CancellationRequestClosed,
-        ReturnCaseOpened,
-        ReturnCaseAdvanced,
-        ReturnCaseClosed,
-        FactRecorded,
-        OrderAdvanced,
-    )
-}
+_LIFE: Final[tuple[type[PublicEvent], ...]] = (
+    OrderPlaced,
+    OrderDetailsCompleted,
+    OrderConfirmed,
+    PaymentAwaited,
+    PaymentProcessingStarted,
+    PaymentFailed,
+    PaymentSucceeded,
+    PaymentAllocated,
+    ExtraReceiptRecorded,
+    ReceiptCorrected,
+    CodCollected,
+    RefundPaid,
+    CreditRecorded,
+    RefundDueChanged,
+    PackagePrepared,
+    ShipmentBooked,
+    ShipmentCancelled,
+    AwbIssued,
+    PackagePickedUp,
+    DeliveryProblemReported,
+    DeliveryProblemSolved,
+    PackageDelivered,
+    PackageLostOrDamaged,
+    ReturnStarted,
+    ReturnReceived,
+    LinesCancelled,
+    OrderCancelled,
+    LinesAccepted,
+    OrderCompleted,
+    CancellationRequested,
+    CancellationRequestClosed,
+    ReturnCaseOpened,
+    ReturnCaseAdvanced,
+    ReturnCaseClosed,
+    FactRecorded,
+)
+_ALL: Final[tuple[type[PublicEvent], ...]] = (*_LIFE, *SELLING, OrderAdvanced)
+
+EVENTS: Final[dict[str, type[PublicEvent]]] = {event.__name__: event for event in _ALL}
 """Every event of an order by its name."""

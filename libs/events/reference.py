@@ -14,6 +14,8 @@ _MADE: Final = "<!-- Made by `python -m libs.events.generate`; change the code i
 def events_page(
     facts: Sequence[type[PublicEvent]],
     events: Sequence[type[PublicEvent]],
+    actions: Sequence[type[PublicEvent]],
+    products: Sequence[type[PublicEvent]],
     examples: Mapping[str, PublicEvent],
 ) -> str:
     """The event reference: of every event its type, meaning, fields and an example."""
@@ -47,6 +49,23 @@ def events_page(
     ]
     for event in events:
         lines += _section(event, rows(event), examples[event.ce_type()])
+    lines += [
+        "",
+        "## `orders.actions.v1`: what a marketplace is to do",
+        "",
+        "Key and `ce_subject` are the order's id. What becomes of a reading comes as facts.",
+    ]
+    for action in actions:
+        lines += _section(action, rows(action), examples[action.ce_type()])
+    lines += [
+        "",
+        "## `inventory.products.v1`: sellers' products",
+        "",
+        "Key and `ce_subject` are the product's id. The topic is compacted: the newest record of a key is",
+        "the product as it stands, and one without a value removes it.",
+    ]
+    for product in products:
+        lines += _section(product, rows(product), examples[product.ce_type()])
     return "\n".join(lines) + "\n"
 
 

@@ -54,6 +54,41 @@ ORDERS_ORDERS: Final = Topic(
     about="The public history of every order: one event per step, numbered within the order.",
     consumers=("inventory", "notifications"),
 )
+ORDERS_COMMANDS: Final = Topic(
+    name="orders.commands.v1",
+    owner="orders",
+    writers=("inventory", "others"),
+    key="order id",
+    about="Commands and courier, gateway or stock facts from other systems, each with its token.",
+    consumers=("orders",),
+)
+ORDERS_ANSWERS: Final = Topic(
+    name="orders.answers.v1",
+    owner="orders",
+    writers=("orders",),
+    key="order id",
+    about="What became of each record of orders.commands.v1, a refusal included.",
+)
+
+ORDERS_ACTIONS: Final = Topic(
+    name="orders.actions.v1",
+    owner="orders",
+    writers=("orders",),
+    key="order id",
+    about="What orders asks a marketplace to do; for now, to read an order at once.",
+    consumers=("channels",),
+)
+
+INVENTORY_PRODUCTS: Final = Topic(
+    name="inventory.products.v1",
+    owner="inventory",
+    writers=("inventory",),
+    key="product id",
+    about="Sellers' products as they stand, with the warehouses they are linked to; no value: removed.",
+    consumers=("orders",),
+    retention_ms=-1,
+    cleanup="compact",
+)
 
 
 def dead_letter_mirror(topic: Topic, group: str) -> Topic:
@@ -71,9 +106,13 @@ def dead_letter_mirror(topic: Topic, group: str) -> Topic:
 TOPICS: Final[tuple[Topic, ...]] = (
     CHANNELS_ORDERS,
     ORDERS_ORDERS,
+    ORDERS_COMMANDS,
+    ORDERS_ANSWERS,
+    ORDERS_ACTIONS,
+    INVENTORY_PRODUCTS,
     *(
         dead_letter_mirror(topic, group)
-        for topic in (CHANNELS_ORDERS, ORDERS_ORDERS)
+        for topic in (CHANNELS_ORDERS, ORDERS_ORDERS, ORDERS_COMMANDS, ORDERS_ACTIONS, INVENTORY_PRODUCTS)
         for group in topic.consumers
     ),
 )

@@ -7,8 +7,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from libs.events.actions import ACTIONS
 from libs.events.channels import FACTS
 from libs.events.orders import EVENTS
+from libs.events.products import PRODUCTS
 from libs.events.wire import PublicEvent
 
 Body = dict[str, Any]
@@ -19,7 +21,8 @@ STEPS: Final[Mapping[str, Step]] = {}
 """Old `ce_type` -> one step towards the current one; empty as long as every event is in its first version."""
 
 CURRENT: Final[Mapping[str, type[PublicEvent]]] = {
-    event.ce_type(): event for event in (*FACTS.values(), *EVENTS.values())
+    event.ce_type(): event
+    for event in (*FACTS.values(), *EVENTS.values(), *ACTIONS.values(), *PRODUCTS.values())
 }
 """Every current `ce_type` and the class of its body."""
 

@@ -1,7 +1,7 @@
 """The FastAPI shell of every service: who is let in, how much is read, how errors are told, health, metrics.
 
-Every path needs a bearer token but /health/*, /metrics and the webhooks given at construction: the door is
-before routing, so that a route cannot be opened by forgetting something.
+Every path needs a bearer token but /health/*, /metrics, /.well-known/jwks.json and the webhooks given at
+construction: the door is before routing, so that a route cannot be opened by forgetting something.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from libs.runtime.auth import Principals, bearer_token
 from libs.runtime.clock import uuid7
 from libs.runtime.health import Health
+from libs.runtime.http_tracing import ServerRequest, http_server
 from libs.runtime.metrics import HTTP_REQUESTS
 from libs.runtime.problems import CODES, Problem, problem_of
 
@@ -33,7 +34,8 @@ log = structlog.get_logger(__name__)
 
 BODY_BYTES_MAX = 1_048_576
 BODY_SECONDS_MAX = 30.0
-OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+# The keys that tokens are verified by are public; only orders answers there.
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/metrics", "/.well-known/jwks.json"})
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 
 IdempotencyKey = Annotated[
@@ -164,6 +166,18 @@ class _Outermost:
             # Nothing here speaks WebSocket.
             await send({"type": "websocket.close", "code": 1000})
             return
+        if scope["path"] in OPEN_PATHS:
+            # Asked every few seconds by machines, and no part of anything: without a trace.
+            await self._answer(scope, receive, send, None)
+            return
+        with http_server(scope, believe_caller=True) as request:
+            try:
+                await self._answer(scope, receive, send, request)
+            finally:
+                if "route" in scope:
+                    request.route = _route_of(scope)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, traced: ServerRequest | None) -> None:
         request_id = _id_from(scope, b"x-request-id") or str(uuid7())
         correlation_id = _id_from(scope, b"x-correlation-id") or request_id
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
@@ -177,6 +191,8 @@ class _Outermost:
             if message["type"] == "http.response.start":
                 started = True
                 self._counters[message["status"] // 100].inc()
+                if traced is not None:
+                    traced.status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *extra]
             await send(message)
 

@@ -1,4 +1,8 @@
-"""Who calls and what they may: bearer keys, known by their hash only, with scopes and a seller."""
+"""Who calls and what they may: bearer keys, known by their hash only, and signed tokens.
+
+Every caller has an id, a seller (an operator has none), a role and scopes. What a role may do is for the
+service to say.
+"""
 
 import hashlib
 import hmac
@@ -11,20 +15,26 @@ from starlette.requests import Request
 
 from libs.runtime import clock
 from libs.runtime.problems import Problem
-from libs.runtime.settings import ApiKey
+from libs.runtime.settings import EVERY_SCOPE, ApiKey
 
-EVERY_SCOPE = "*"
 # A key is 43 characters of base64url; a JWT is a few kilobytes at most.
 TOKEN_CHARACTERS_MAX = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller whose key or token was found good."""
+    """A caller whose key or token was found good.
+
+    `stands_for` is the person, courier or gateway that a key was made for. `by_token` says that the caller
+    brought a signed token and not a key.
+    """
 
     id: str
     seller: str
     scopes: frozenset[str]
+    role: str = ""
+    stands_for: str | None = None
+    by_token: bool = False
 
     def may(self, scope: str) -> bool:
         return EVERY_SCOPE in self.scopes or scope in self.scopes
@@ -33,8 +43,18 @@ class Principal:
 class Principals(Protocol):
     """Whatever can tell the caller of a bearer token."""
 
-    async def of(self, token: str) -> Principal:
-        """The caller that this token speaks for; raises the Problem 401 when there is none."""
+    async def of(self, token: str, *, at: datetime | None = None) -> Principal:
+        """The caller that this token speaks for at this instant, now without one.
+
+        Raises the Problem 401 when there is none, and Transient when that cannot be known now.
+        """
+
+
+class KeySource(Protocol):
+    """A place where keys are kept."""
+
+    async def find(self, key: str, at: datetime) -> Principal | None:
+        """The caller of this key, None if it is not kept here; the Problem 401 if it is no longer good."""
 
 
 class ApiKeys:
@@ -44,18 +64,50 @@ class ApiKeys:
         self._keys = tuple(keys)
         self._now = now
 
-    async def of(self, token: str) -> Principal:
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        found: ApiKey | None = None
-        # Every key is compared, each in constant time, so that time tells nothing of which was close.
-        for key in self._keys:
-            if hmac.compare_digest(key.sha256, digest):
-                found = key
+    async def of(self, token: str, *, at: datetime | None = None) -> Principal:
+        found = await self.find(token, at or self._now())
         if found is None:
             raise unauthenticated("The bearer token is not known.")
-        if found.expired(self._now()):
-            raise unauthenticated("The bearer token has expired.", code="TOKEN_EXPIRED")
-        return Principal(found.id, found.seller, found.scopes)
+        return found
+
+    async def find(self, key: str, at: datetime) -> Principal | None:
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        found: ApiKey | None = None
+        # Every key is compared, each in constant time, so that time tells nothing of which was close.
+        for each in self._keys:
+            if hmac.compare_digest(each.sha256, digest):
+                found = each
+        if found is None:
+            return None
+        if found.expired(at):
+            raise expired()
+        return Principal(found.id, found.seller, found.scopes, found.role, found.stands_for)
+
+
+class Callers:
+    """Callers by key, from several places, and by signed token."""
+
+    def __init__(
+        self,
+        keys: Sequence[KeySource],
+        tokens: Principals,
+        *,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._keys = tuple(keys)
+        self._tokens = tokens
+        self._now = now
+
+    async def of(self, token: str, *, at: datetime | None = None) -> Principal:
+        instant = at or self._now()
+        # A key is base64url and holds no point; a signed token has three parts with points between them.
+        if token.count(".") == 2:
+            return await self._tokens.of(token, at=instant)
+        for source in self._keys:
+            found = await source.find(token, instant)
+            if found is not None:
+                return found
+        raise unauthenticated("The bearer token is not known.")
 
 
 def bearer_token(authorization: str | None) -> str:
@@ -71,6 +123,10 @@ def unauthenticated(detail: str, *, code: str = "UNAUTHENTICATED") -> Problem:
     return Problem(401, code, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
+def expired() -> Problem:
+    return unauthenticated("The bearer token has expired.", code="TOKEN_EXPIRED")
+
+
 def caller(request: Request) -> Principal:
     """The caller of this request; the shell has let in nobody without one but at the open doors."""
     principal = request.scope.get("state", {}).get("principal")
@@ -79,14 +135,14 @@ def caller(request: Request) -> Principal:
     return principal
 
 
-def require(scope: str) -> Callable[[Request], Awaitable[Principal]]:
-    """A FastAPI dependency: the caller, who may do this; raises NOT_PERMITTED (403) otherwise."""
+def require(*scopes: str) -> Callable[[Request], Awaitable[Principal]]:
+    """A FastAPI dependency: the caller, who holds one of the scopes; raises NOT_PERMITTED (403) otherwise."""
 
     # A coroutine is called on the loop itself; a plain function would cost a thread per request.
     async def permitted(request: Request) -> Principal:
         principal = caller(request)
-        if not principal.may(scope):
-            raise Problem(403, "NOT_PERMITTED", f"The scope {scope} is needed.")
+        if not any(principal.may(scope) for scope in scopes):
+            raise Problem(403, "NOT_PERMITTED", f"The scope {' or '.join(scopes)} is needed.")
         return principal
 
     return permitted

@@ -16,7 +16,9 @@ from faststream.kafka import KafkaBroker
 
 from libs.runtime.clock import monotonic
 from libs.runtime.errors import Fenced, Permanent, Transient
+from libs.runtime.freshness import Freshness
 from libs.runtime.kafka import BATCH_SECONDS_MAX, KafkaSettings
+from libs.runtime.kafka_tracing import processing
 from libs.runtime.metrics import (
     BATCH_RECORDS,
     BATCH_SECONDS,
@@ -101,7 +103,12 @@ class BatchConsumer:
         group: str,
         handler: BatchHandler,
         batch_records_max: int = BATCH_RECORDS_MAX,
+        group_id: str | None = None,
     ) -> None:
+        """`group_id` is the group's name in Kafka where one process reads several topics.
+
+        In one group each of its members would rebalance the others, and wait for their dead ones.
+        """
         self.topic = topic
         self.group = group
         self.source = f"{group}:{topic}"
@@ -113,6 +120,7 @@ class BatchConsumer:
         self.stopped_on_purpose = False
         self.last_fault = ""
         self.sick_for_good = ""
+        self._freshness = Freshness(group, "handled")
         self._transient_in_row = 0
         self._seeking: asyncio.Task[None] | None = None
         # What is durable and not committed to the group yet, as the offset to read on from.
@@ -121,7 +129,7 @@ class BatchConsumer:
         self._commits_at_once = False
         self.subscriber = broker.subscriber(
             topic,
-            group_id=group,
+            group_id=group_id or group,
             batch=True,
             max_records=batch_records_max,
             ack_policy=AckPolicy.MANUAL,
@@ -221,7 +229,9 @@ class BatchConsumer:
         fresh = [r for r in records if r.offset > self.stored[r.partition]]
         MESSAGES.labels(self.group, self.topic, "duplicate").inc(len(records) - len(fresh))
         if fresh:
-            await self._effect(fresh)
+            with processing(self.topic, self.group, fresh):
+                await self._effect(fresh)
+            self._freshness.reached([record.headers for record in fresh])
         self._transient_in_row = 0
         self.last_fault = ""
         if records:

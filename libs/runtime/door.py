@@ -53,9 +53,10 @@ def enter(
     parser.parse_args(argv)
     from libs.runtime.kafka import KafkaSettings
     from libs.runtime.settings import load_or_exit
+    from libs.runtime.tracing import TracingSettings
 
     service = load()
-    settings, kafka = load_or_exit(service.settings, KafkaSettings)
+    settings, kafka, tracing = load_or_exit(service.settings, KafkaSettings, TracingSettings)
     if role == "migrate":
         from libs.runtime.logs import configure_logs
 
@@ -64,7 +65,8 @@ def enter(
         return 0
     from libs.runtime.serving import run_service
 
-    return run_service(name, service.compose(settings, kafka, role), log_level=settings.log_level)
+    composed = service.compose(settings, kafka, role)
+    return run_service(name, composed, log_level=settings.log_level, tracing=tracing)
 
 
 def enter_follower(argv: list[str], name: str, about: str | None, load: Callable[[], "Follower"]) -> int:

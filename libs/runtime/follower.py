@@ -5,7 +5,7 @@ The service gives its names, its settings, its handler and its routes. What an e
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -13,16 +13,17 @@ from fastapi import APIRouter, FastAPI
 
 from libs.runtime import parking
 from libs.runtime.asgi import Status, make_api
-from libs.runtime.auth import ApiKeys
 from libs.runtime.consumption import BatchConsumer
 from libs.runtime.kafka import KafkaSettings, make_broker
 from libs.runtime.lag import TopicLag
+from libs.runtime.openapi import Answers, describe
 from libs.runtime.outbox import unpublished
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate, transient_faults
 from libs.runtime.redrive import redrive_command
 from libs.runtime.relay import add_relay
 from libs.runtime.serving import Process
 from libs.runtime.settings import FollowerSettings, load_or_exit
+from libs.runtime.tokens import callers
 from libs.runtime.transactional import TransactionalHandler
 
 MIRROR_FALLBACK_SECONDS = 2.0
@@ -44,6 +45,7 @@ class Follower:
     settings: type[FollowerSettings]
     make_handler: MakeHandler
     make_routes: Callable[[AsyncPool], APIRouter]
+    answers: Answers = field(default_factory=dict)
 
     def migrate(self, dsn: str) -> list[str]:
         """Bring the schema to this version; the names of the migrations applied."""
@@ -86,8 +88,9 @@ class Follower:
                 parked=await parking.count(pool, self.service),
             )
 
-        app = make_api(self.service, ApiKeys(settings.api_keys), health=process.health, status=status)
+        app = make_api(self.service, callers(settings), health=process.health, status=status)
         app.include_router(self.make_routes(pool))
+        describe(app, self.answers)
         return app
 
     @asynccontextmanager

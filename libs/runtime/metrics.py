@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from libs.runtime.weighted_histogram import WeightedHistogram
+
 MESSAGES = Counter(
     "messages_total",
     "Records by how they ended: handled, skipped, refused, parked, retried, waiting, duplicate.",
@@ -43,6 +45,12 @@ OUTBOX_OLDEST_SECONDS = Gauge(
     "outbox_oldest_unpublished_seconds",
     "Age of the oldest event that Kafka has not acknowledged; 0 when all are.",
     ["service", "relay"],
+)
+ORDER_EVENT_E2E_SECONDS = WeightedHistogram(
+    "order_event_e2e_seconds",
+    "Time from the receipt of what a marketplace said to a stage: stored, published or handled by a service.",
+    ("service", "stage"),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900),
 )
 HTTP_REQUESTS = Counter("http_requests_total", "Requests by route and status class.", ["service", "status"])
 EVENT_LOOP_LAG_SECONDS = Gauge("event_loop_lag_seconds", "How late the event loop wakes.", ["service"])

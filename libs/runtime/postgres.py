@@ -133,6 +133,8 @@ def make_pool(dsn: str, schema: str, *, name: str, size: int = 8) -> AsyncPool:
         await connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role_of(schema))))
         await connection.execute("SET statement_timeout = '25s'")
         await connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+        # Starting helpers takes longer than any statement here should, and they take others' processors.
+        await connection.execute("SET max_parallel_workers_per_gather = 0")
 
     return AsyncConnectionPool(
         dsn,

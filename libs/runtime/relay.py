@@ -15,7 +15,9 @@ import structlog
 
 from libs.runtime.clock import now
 from libs.runtime.errors import Transient
+from libs.runtime.freshness import Freshness
 from libs.runtime.kafka import KafkaSettings, Outgoing, Publisher
+from libs.runtime.kafka_tracing import sending
 from libs.runtime.metrics import OUTBOX_ERRORS, OUTBOX_OLDEST_SECONDS, OUTBOX_PUBLISHED
 from libs.runtime.postgres import Bell, lead
 from libs.runtime.serving import Process
@@ -55,7 +57,15 @@ class Relay:
     """Follows one source for as long as it leads."""
 
     def __init__(
-        self, *, service: str, name: str, dsn: str, source: Source, publisher: Publisher, bell: Bell
+        self,
+        *,
+        service: str,
+        name: str,
+        dsn: str,
+        source: Source,
+        publisher: Publisher,
+        bell: Bell,
+        freshness: Freshness | None = None,
     ) -> None:
         self.service = service
         self.name = name
@@ -63,6 +73,7 @@ class Relay:
         self._source = source
         self._publisher = publisher
         self._bell = bell
+        self._freshness = freshness
         self._remembering: asyncio.Task[None] | None = None
         self.leading = False
         self.last_fault = ""
@@ -126,7 +137,10 @@ class Relay:
             OUTBOX_OLDEST_SECONDS.labels(self.service, self.name).set(
                 (now() - chunk.oldest_at).total_seconds()
             )
-        await self._publisher.publish(chunk.records)
+        with sending(chunk.records):
+            await self._publisher.publish(chunk.records)
+        if self._freshness is not None:
+            self._freshness.reached([record.headers for record in chunk.records])
         await self._remembered()
         # Beside the next fetch: nobody waits for it, and undone it only means that the records go out again.
         self._remembering = asyncio.create_task(self._source.done(chunk.mark), name="remember the mark")
@@ -142,15 +156,30 @@ class Relay:
 
 
 def add_relay(
-    process: Process, name: str, source: Source, bell: Bell, *, dsn: str, kafka: KafkaSettings
+    process: Process,
+    name: str,
+    source: Source,
+    bell: Bell,
+    *,
+    dsn: str,
+    kafka: KafkaSettings,
+    stage: str | None = None,
 ) -> None:
     """Let the process relay the source for as long as it runs.
 
     Its bell listens and its publisher is open from before the relay runs until after it has ended;
-    readiness tells its last fault.
+    readiness tells its last fault. With a stage, the age of what is published is measured under that name.
     """
     publisher = Publisher(kafka, client_id=f"{process.service}-relay-{name}")
-    relay = Relay(service=process.service, name=name, dsn=dsn, source=source, publisher=publisher, bell=bell)
+    relay = Relay(
+        service=process.service,
+        name=name,
+        dsn=dsn,
+        source=source,
+        publisher=publisher,
+        bell=bell,
+        freshness=None if stage is None else Freshness(process.service, stage),
+    )
     process.resource(f"relay {name} bell", bell.listening)
     process.resource(f"relay {name} publisher", publisher.lent)
     process.task(f"relay {name}", relay.run)

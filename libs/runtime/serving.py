@@ -31,6 +31,7 @@ from libs.runtime.errors import Transient
 from libs.runtime.health import GroupMember, Health, database_check, kafka_check, watch_consumer
 from libs.runtime.logs import configure_logs
 from libs.runtime.postgres import CONNECTION_FAULTS, AsyncPool
+from libs.runtime.tracing import TracingSettings, close_tracing, configure_tracing
 
 log = structlog.get_logger(__name__)
 
@@ -371,15 +372,24 @@ class _Server(uvicorn.Server):
 
 
 def run_service(
-    service: str, compose: Callable[[Process], Awaitable[None] | None], *, log_level: str = "info"
+    service: str,
+    compose: Callable[[Process], Awaitable[None] | None],
+    *,
+    log_level: str = "info",
+    tracing: TracingSettings | None = None,
 ) -> int:
     """Compose the process, run it until a signal or a death ends it, and give the exit code.
 
     After SIGTERM or SIGINT the process ends within 30 s, whatever does not; a second signal ends it at once.
     """
     configure_logs(service, log_level)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_supervised(service, compose))
+    if tracing is not None:
+        configure_tracing(service, tracing)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_supervised(service, compose))
+    finally:
+        close_tracing()
 
 
 async def _supervised(service: str, compose: Callable[[Process], Awaitable[None] | None]) -> int:

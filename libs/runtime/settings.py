@@ -24,6 +24,7 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
@@ -33,6 +34,9 @@ Second = TypeVar("Second", bound=BaseSettings)
 Third = TypeVar("Third", bound=BaseSettings)
 
 EXIT_MISCONFIGURED = 2
+EVERY_SCOPE = "*"
+# The role of who runs the installation and belongs to no seller; roles else are the services' own.
+OPERATOR = "OPERATOR"
 
 
 class ApiKey(BaseModel):
@@ -43,12 +47,43 @@ class ApiKey(BaseModel):
     id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$"), Field(repr=False)]
     scopes: frozenset[str]
-    seller: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    seller: Annotated[str, StringConstraints(max_length=128)] = ""
+    role: Annotated[str, StringConstraints(pattern="^[A-Z]{1,32}$")] = ""
+    stands_for: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
     expires_at: AwareDatetime | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_seller_or_an_operator(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not value.get("seller") and value.get("role") != OPERATOR:
+            raise ValueError("needs a seller, unless its role is OPERATOR")
+        return value
+
+    @model_validator(mode="after")
+    def _with_a_role(self) -> "ApiKey":
+        # Keys were configured before there were roles; one that may everything is the owner's.
+        if not self.role:
+            object.__setattr__(self, "role", "OWNER" if EVERY_SCOPE in self.scopes else "AGENT")
+        return self
 
     def expired(self, at: datetime) -> bool:
         """Whether the key opens nothing any more at this instant."""
         return self.expires_at is not None and at >= self.expires_at
+
+
+class TrustedIssuer(BaseModel):
+    """Whose signed tokens are taken: an OIDC provider, or orders' own door for tokens.
+
+    `operates` is for the issuer of the installation itself: only its tokens may carry every scope, a scope of
+    the operator, or no seller.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    issuer: Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]{1,500}$")]
+    audience: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    jwks_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s#]{1,1000}$")] | None = None
+    operates: bool = False
 
 
 def _from_json(value: Any) -> Any:
@@ -90,8 +125,17 @@ class ServiceSettings(BaseSettings):
         BeforeValidator(_from_json),
         Field(validation_alias="API_KEYS", repr=False, json_schema_extra={"secret": True}),
     ]
-    """Who may call: a JSON list of {"id", "sha256" (of the key, in hexadecimal), "scopes", "seller",
-    "expires_at" (optional)}"""
+    """Who may call: a JSON list of {"id", "sha256" (of the key, in hexadecimal), "scopes", "seller", "role"
+    (optional: OWNER with every scope, else AGENT), "stands_for" and "expires_at" (optional)}"""
+
+    token_issuers: Annotated[
+        tuple[TrustedIssuer, ...],
+        NoDecode,
+        BeforeValidator(_from_json),
+        Field(validation_alias="TOKEN_ISSUERS"),
+    ] = ()
+    """Whose signed tokens are taken beside keys: a JSON list of {"issuer", "audience", "jwks_url" (else by
+    OIDC discovery), "operates" (true for the issuer of the installation only)}"""
 
     http_host: Annotated[str, Field(validation_alias="HTTP_HOST")] = "127.0.0.1"
     """The address that HTTP is answered on"""
@@ -118,6 +162,13 @@ class ServiceSettings(BaseSettings):
     def _ids_differ(cls, value: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
         if len({key.id for key in value}) < len(value):
             raise ValueError("names one id twice")
+        return value
+
+    @field_validator("token_issuers")
+    @classmethod
+    def _issuers_differ(cls, value: tuple[TrustedIssuer, ...]) -> tuple[TrustedIssuer, ...]:
+        if len({each.issuer for each in value}) < len(value):
+            raise ValueError("names one issuer twice")
         return value
 
     @property

@@ -4,24 +4,23 @@ For the services that are not event-sourced. Each keeps `<schema>.order_sequence
 applied of every order, so that it sees each order's events once and in order (P2, P3). No rule lives here.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
 import psycopg
 import structlog
-from psycopg import sql
 
 from libs.events.envelope import Envelope, EnvelopeInvalid, from_headers
 from libs.runtime import parking
+from libs.runtime.consumed import PARKED_MAX, ConsumedPositions
 from libs.runtime.consumption import Outcomes, reason_of
-from libs.runtime.errors import Fenced, Malformed, Permanent
+from libs.runtime.errors import Malformed, Permanent
 from libs.runtime.parking import BEHIND, Parked, ParkedRow
-from libs.runtime.postgres import AsyncPool, transient_faults
+from libs.runtime.postgres import AsyncPool
 from libs.runtime.records import Record
-from libs.runtime.redrive import GONE, FailuresNoted
+from libs.runtime.redrive import GONE
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +30,6 @@ BODY_BYTES_MAX = 1_000_000
 SUBJECT_CHARACTERS_MAX = 128
 EVENT_ID_CHARACTERS_MAX = 256
 SEQUENCE_MAX = 2**63 - 1
-# Parked records that nothing but their own fault holds back; beyond it consumption stops on purpose (P5).
-PARKED_MAX = 1_000
-
 
 GAP = "SEQUENCE_GAP"
 
@@ -218,7 +214,7 @@ def _gap(sequence: int, last: int) -> Permanent:
     return Permanent(GAP, f"Sequence {sequence} came after {last}; what is between them is missing.")
 
 
-class TransactionalHandler(FailuresNoted):
+class TransactionalHandler(ConsumedPositions):
     """Applies the records of one topic's orders to a service's tables: a BatchHandler and a Releaser.
 
     One transaction per batch: it locks the partitions' positions and checks that nobody has moved them
@@ -238,23 +234,11 @@ class TransactionalHandler(FailuresNoted):
         body_bytes_max: int = BODY_BYTES_MAX,
         parked_max: int = PARKED_MAX,
     ) -> None:
-        self.pool = pool
-        self.schema = schema
+        super().__init__(pool, schema=schema, parked_max=parked_max)
         self._types = types
         self._apply = apply
         self._prefix = prefix
         self._body_bytes_max = body_bytes_max
-        self._parked_max = parked_max
-
-    async def load_positions(self, source: str) -> dict[int, int]:
-        async with transient_faults(), self.pool.connection() as connection:
-            cursor = await connection.execute(
-                self._sql("SELECT partition, position FROM {}.consumed_positions WHERE source = %s"), [source]
-            )
-            return dict(await cursor.fetchall())
-
-    async def parked_too_much(self, source: str) -> bool:
-        return await parking.open_faults(self.pool, self.schema, source) >= self._parked_max
 
     async def handle(self, records: Sequence[Record], stored: Mapping[int, int]) -> Outcomes:
         readings = [self._read(record) for record in records]
@@ -291,60 +275,6 @@ class TransactionalHandler(FailuresNoted):
 
     def _read(self, record: Record) -> Reading:
         return read(record, self._types, prefix=self._prefix, body_bytes_max=self._body_bytes_max)
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        async with transient_faults():
-            try:
-                async with self.pool.connection() as connection, connection.transaction():
-                    yield connection
-            except psycopg.errors.ProgramLimitExceeded as fault:
-                # psycopg calls it operational, but the same values would meet it for ever.
-                raise Permanent(
-                    "TOO_LARGE", "A value is larger than an index of the database takes."
-                ) from fault
-
-    async def _take_positions(
-        self, connection: psycopg.AsyncConnection, records: Sequence[Record], stored: Mapping[int, int]
-    ) -> None:
-        """Lock the partitions' positions and move them; Fenced when one is not where the caller stood."""
-        source = records[0].source
-        reached: dict[int, int] = {}
-        for record in records:
-            reached[record.partition] = max(reached.get(record.partition, -1), record.offset)
-        # Sorted: two handlers that share partitions wait for each other and never in a circle.
-        partitions = sorted(reached)
-        await connection.execute(
-            self._sql(
-                "INSERT INTO {}.consumed_positions (source, partition, position)"
-                " SELECT %s, partition, -1 FROM unnest(%s::integer[]) AS given(partition)"
-                " ORDER BY partition ON CONFLICT DO NOTHING"
-            ),
-            [source, partitions],
-        )
-        cursor = await connection.execute(
-            self._sql(
-                "SELECT partition, position FROM {}.consumed_positions"
-                " WHERE source = %s AND partition = ANY(%s) ORDER BY partition FOR UPDATE"
-            ),
-            [source, partitions],
-        )
-        moved = [
-            f"{source}/{partition}"
-            for partition, position in await cursor.fetchall()
-            if position != stored.get(partition, -1)
-        ]
-        if moved:
-            raise Fenced(f"Another consumer owns {', '.join(moved)}.")
-        await connection.execute(
-            self._sql(
-                "UPDATE {}.consumed_positions AS stored"
-                " SET position = given.position, updated_at = clock_timestamp()"
-                " FROM unnest(%s::integer[], %s::bigint[]) AS given(partition, position)"
-                " WHERE stored.source = %s AND stored.partition = given.partition"
-            ),
-            [partitions, [reached[partition] for partition in partitions], source],
-        )
 
     async def _sort(
         self, connection: psycopg.AsyncConnection, source: str, readings: Sequence[Reading]
@@ -407,6 +337,3 @@ class TransactionalHandler(FailuresNoted):
                     reason=row.reason,
                     detail=row.detail,
                 )
-
-    def _sql(self, query: str) -> sql.Composed:
-        return sql.SQL(query).format(sql.Identifier(self.schema))

@@ -1,6 +1,7 @@
-"""The door: `python -m services.channels [serve|webhooks|inbox|reader|poller|relay]`, or a command.
+"""The door: `python -m services.channels [serve|webhooks|inbox|reader|poller|consumer|relay]`, or a command.
 
-Commands: `migrate`, `seed --file F`, `redrive ...`, and `translate ...`, which needs no running system.
+Commands: `migrate`, `seed --file F`, `redrive ...`, `redrive-actions ...`, and `translate ...`, which needs
+no running system.
 """
 
 import sys
@@ -11,12 +12,17 @@ from libs.runtime.door import Service, enter
 if TYPE_CHECKING:
     from services.channels.settings import ChannelsSettings
 
-ROLES = ("serve", "webhooks", "inbox", "reader", "poller", "relay")
+ROLES = ("serve", "webhooks", "inbox", "reader", "poller", "consumer", "relay")
 
 
 def main(argv: list[str]) -> int:
     """Run a role until it is stopped, or a command to its end; the exit code."""
-    commands = {"seed": _seed, "redrive": _redrive, "translate": _translate}
+    commands = {
+        "seed": _seed,
+        "redrive": _redrive,
+        "redrive-actions": _redrive_actions,
+        "translate": _translate,
+    }
     return enter(argv, "channels", __doc__, _service, roles=ROLES, commands=commands)
 
 
@@ -41,6 +47,12 @@ def _redrive(argv: list[str]) -> int:
 
     settings = _settings()
     return redrive(settings.dsn, Sealer(settings.inbox_keys()), argv)
+
+
+def _redrive_actions(argv: list[str]) -> int:
+    from services.channels.redriving import redrive_actions
+
+    return redrive_actions(lambda: _settings().dsn, argv)
 
 
 def _translate(argv: list[str]) -> int:

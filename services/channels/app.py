@@ -1,5 +1,6 @@
 """Composition root of channels: the only place that constructs anything. Tests call the same functions."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,16 +9,25 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from libs.runtime import outbox
+from libs.events.topics import ORDERS_ACTIONS
+from libs.runtime import outbox, parking
 from libs.runtime.asgi import Status, make_api
-from libs.runtime.auth import ApiKeys
-from libs.runtime.kafka import KafkaSettings
+from libs.runtime.consumption import BatchConsumer
+from libs.runtime.errors import Transient
+from libs.runtime.jwe import Envelopes
+from libs.runtime.kafka import KafkaSettings, make_broker
+from libs.runtime.keys import KeyEncryptionKeys
+from libs.runtime.lag import TopicLag
+from libs.runtime.openapi import describe
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
 from libs.runtime.relay import add_relay
 from libs.runtime.sealing import Sealer
 from libs.runtime.serving import Process
+from libs.runtime.tokens import callers
+from services.channels.answer_shapes import ANSWERS
 from services.channels.api import routes
 from services.channels.clients import Caller, MarketClient
+from services.channels.consumer import ActionsHandler
 from services.channels.group_commit import GroupCommit
 from services.channels.inbox import Inbox
 from services.channels.lazada.client import LazadaClient
@@ -35,7 +45,9 @@ SERVICE: Final = "channels"
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # Readings that confirm come due by time alone, which rings no bell.
 READS_FALLBACK_SECONDS: Final = 0.25
-ROLES: Final = ("serve", "webhooks", "inbox", "reader", "poller", "relay")
+MIRROR_FALLBACK_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 2.0
+ROLES: Final = ("serve", "webhooks", "inbox", "reader", "poller", "consumer", "relay")
 
 
 def migrate_channels(dsn: str) -> list[str]:
@@ -61,6 +73,7 @@ class Parts:
         self.kafka = kafka
         self.role = role
         self.seal = Sealer(settings.inbox_keys())
+        self.envelopes = Envelopes(KeyEncryptionKeys(settings.key_encryption_keys))
         self.pool = self._pool(f"channels {role}", 8)
         self.outbox = outbox.OutboxSource(self.pool, SCHEMA)
         self.store = Store(self.pool, self.seal, hears=self._hears)
@@ -69,6 +82,11 @@ class Parts:
         self.inbox_bell = Bell(settings.dsn, INBOX_BELL)
         self.reads_bell = Bell(settings.dsn, READS_BELL, fallback_seconds=READS_FALLBACK_SECONDS)
         self.outbox_bell = Bell(settings.dsn, OUTBOX_BELL)
+        self.actions = ActionsHandler(self.pool)
+        topic = ORDERS_ACTIONS.name
+        self.lag = TopicLag(
+            kafka, topic=topic, source=f"{SERVICE}:{topic}", positions=self.actions.load_positions
+        )
 
     def add(self) -> None:
         app: ASGIApp = self._api()
@@ -82,6 +100,8 @@ class Parts:
                 self._add_reader(clients)
             if self._is("poller"):
                 self._add_poller(clients)
+        if self._is("consumer"):
+            self._add_consumer()
         if self._is("relay"):
             self._add_relay()
         self.process.http(app, self.settings.http_host, self.settings.http_port)
@@ -125,14 +145,22 @@ class Parts:
             self.outbox_bell.ring()
             self.reads_bell.ring()
 
-        inbox = Inbox(self.store, self.shops, self.inbox_bell, on_batch=on_batch)
+        inbox = Inbox(
+            self.store, self.shops, self.inbox_bell, seal_buyer=self.envelopes.seal, on_batch=on_batch
+        )
         self.process.resource("inbox bell", self.inbox_bell.listening)
         self.process.task("inbox", inbox.run)
         self.process.health.ready("inbox", lambda: inbox.last_fault or None)
 
     def _add_reader(self, clients: Mapping[str, MarketClient]) -> None:
         reader = Reader(
-            self.store, self.shops, self.reads, clients, self.reads_bell, on_published=self.outbox_bell.ring
+            self.store,
+            self.shops,
+            self.reads,
+            clients,
+            self.reads_bell,
+            seal_buyer=self.envelopes.seal,
+            on_published=self.outbox_bell.ring,
         )
         self.process.resource("reads bell", self.reads_bell.listening)
         self.process.task("reader", reader.run)
@@ -145,9 +173,41 @@ class Parts:
         self.process.task("poller", poller.run)
         self.process.health.ready("poller", lambda: poller.last_fault or None)
 
+    def _add_consumer(self) -> None:
+        broker = make_broker(self.kafka, client_id="channels-consumer")
+        consumer = BatchConsumer(
+            broker, self.kafka, topic=ORDERS_ACTIONS.name, group=SERVICE, handler=self.actions
+        )
+        self.process.resource("topic lag", self.lag.lent)
+        # A task and no step before the others: pushes are taken while Kafka does not answer (P1).
+        self.process.task("positions", self._refuse_recreated)
+        self.process.broker(broker, [consumer])
+        mirror_bell = Bell(
+            self.settings.dsn, parking.channel_of(SCHEMA), fallback_seconds=MIRROR_FALLBACK_SECONDS
+        )
+        mirror = parking.MirrorSource(self.pool, SCHEMA)
+        add_relay(
+            self.process, parking.MIRROR_NAME, mirror, mirror_bell, dsn=self.settings.dsn, kafka=self.kafka
+        )
+
+    async def _refuse_recreated(self) -> None:
+        while True:
+            try:
+                await self.lag.refuse_recreated()
+                break
+            except Transient:
+                await asyncio.sleep(RETRY_SECONDS)
+        await asyncio.Event().wait()
+
     def _add_relay(self) -> None:
         add_relay(
-            self.process, "outbox", self.outbox, self.outbox_bell, dsn=self.settings.dsn, kafka=self.kafka
+            self.process,
+            "outbox",
+            self.outbox,
+            self.outbox_bell,
+            dsn=self.settings.dsn,
+            kafka=self.kafka,
+            stage="published",
         )
 
     def _clients(self) -> dict[str, MarketClient]:
@@ -186,8 +246,16 @@ class Parts:
         async def status() -> Status:
             pending, parked, reads_waiting, reads_parked = await self.store.counts()
             unpublished = await outbox.unpublished(self.pool, SCHEMA)
-            return Status(0, unpublished, pending + reads_waiting, parked + reads_parked)
+            actions_parked = await parking.count(self.pool, SCHEMA)
+            return Status(
+                # Only who consumes the topic asks Kafka: the other roles do without it.
+                await self.lag.records() if self._is("consumer") else 0,
+                unpublished,
+                pending + reads_waiting,
+                parked + reads_parked + actions_parked,
+            )
 
-        app = make_api(SERVICE, ApiKeys(self.settings.api_keys), health=self.process.health, status=status)
+        app = make_api(SERVICE, callers(self.settings), health=self.process.health, status=status)
         app.include_router(routes(self.shops, self.store))
+        describe(app, ANSWERS)
         return app

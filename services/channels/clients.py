@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from libs.runtime.clock import monotonic
+from libs.runtime.http_tracing import http_client
 from services.channels.metrics import CALL_SECONDS, CALLS
 from services.channels.publishing import Shop
 
@@ -131,10 +132,12 @@ class Caller:
             self._session = _session()
         began = monotonic()
         try:
-            async with self._session.request(
-                method, url, params=parameters, headers=headers, allow_redirects=False
-            ) as response:
-                body = await _bounded(response)
+            with http_client(method, url) as traced:
+                async with self._session.request(
+                    method, url, params=parameters, headers=headers, allow_redirects=False
+                ) as response:
+                    traced.answered(response.status)
+                    body = await _bounded(response)
         except TimeoutError:
             self.count("transient")
             raise Passing("TIMEOUT") from None

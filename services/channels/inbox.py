@@ -6,23 +6,35 @@ so that a crash at any point loses nothing and repeats nothing (P1, P2).
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import structlog
+from opentelemetry.trace import SpanKind
 
+from libs.events.topics import CHANNELS_ORDERS
 from libs.runtime.clock import now, uuid7
 from libs.runtime.errors import Permanent, Transient
+from libs.runtime.freshness import Freshness
 from libs.runtime.kafka import Outgoing
 from libs.runtime.postgres import Bell
+from libs.runtime.tracing import Traced, current_batch, messaging, traceparent_of
+from libs.runtime.tracing import batch as traced_batch
 from services.channels import reads
 from services.channels.lazada import payloads as lazada_payloads
 from services.channels.lazada import translate as lazada
 from services.channels.marketplace import Element, Malformed, PushCategory, PushClass, parse
-from services.channels.metrics import CLOCK_SUSPECTS, FACTS, MESSAGES, UNKNOWN_STATUSES
-from services.channels.publishing import UNKNOWN_STATUS, Shop, facts_of, in_time, record
+from services.channels.metrics import (
+    CLOCK_SUSPECTS,
+    FACTS,
+    MESSAGES,
+    PUSH_DELAY_SECONDS,
+    UNKNOWN_STATUSES,
+)
+from services.channels.publishing import UNKNOWN_STATUS, SealBuyer, Shop, facts_of, in_time, record
 from services.channels.shops import Shops
 from services.channels.store import (
     HANDLED,
@@ -122,24 +134,34 @@ def _classify(channel: str, topic: str, payload: object) -> PushClass:
     return tokopedia_payloads.classify(topic, payload)
 
 
-def records_of(judged: Judged, new_id: Callable[[], UUID]) -> list[Outgoing]:
+def records_of(judged: Judged, new_id: Callable[[], UUID], seal_buyer: SealBuyer) -> list[Outgoing]:
     """The records of a message's facts; the message is parked instead when one is too large."""
     if judged.shop is None or not judged.elements:
         return []
     channel, records = judged.channel, []
+    received_at, traced = judged.raw.received_at, current_batch()
     try:
         for stated in judged.elements:
-            element = in_time(stated, judged.raw.received_at)
+            element = in_time(stated, received_at)
             if element is not stated:
                 CLOCK_SUSPECTS.labels(channel).inc()
+            else:
+                delay = received_at - datetime.fromisoformat(element["occurred_at"])
+                PUSH_DELAY_SECONDS.labels(channel).observe(max(0.0, delay.total_seconds()))
             records.append(
                 record(
                     element,
                     judged.shop,
                     event_id=new_id(),
                     raw=[judged.raw.id],
-                    at=judged.raw.received_at,
+                    at=received_at,
                     read_at=None,
+                    seal_buyer=seal_buyer,
+                    traceparent=traced.create(
+                        judged.raw.id,
+                        CHANNELS_ORDERS.name,
+                        {"event.type": element["type"], "order.channel": channel},
+                    ),
                 )
             )
             if element["type"] == UNKNOWN_STATUS:
@@ -155,13 +177,23 @@ def records_of(judged: Judged, new_id: Callable[[], UUID]) -> list[Outgoing]:
 class Inbox:
     """Takes pending raw messages, oldest first, for as long as it runs."""
 
-    def __init__(self, store: Store, shops: Shops, bell: Bell, *, on_batch: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        shops: Shops,
+        bell: Bell,
+        *,
+        seal_buyer: SealBuyer,
+        on_batch: Callable[[], None],
+    ) -> None:
         self._store = store
+        self._seal_buyer = seal_buyer
         self._shops = shops
         self._bell = bell
         self._on_batch = on_batch
         self._pruned_at: datetime | None = None
         self._taken: Sequence[UUID] = ()
+        self._freshness = Freshness("channels", "stored")
         self.last_fault = ""
 
     async def run(self) -> None:
@@ -208,19 +240,25 @@ class Inbox:
 
     async def _work(self, limit: int, only: UUID | None = None) -> int:
         await self._shops.refresh()
-        async with self._store.transaction() as unit:
-            rows = await self._store.take(unit, limit, only)
-            self._taken = [row[0] for row in rows]
-            if not rows:
-                return 0
-            batch = await self._judge_all(rows)
-            await self._name_holders(unit, batch)
-            await self._skip_repeats(unit, batch)
-            records = [each for judged in batch for each in records_of(judged, uuid7)]
-            asking = reads.asking(
-                _to_read(batch, confirming=False), confirming=_to_read(batch, confirming=True)
-            )
-            await self._store.conclude(unit, [_outcome(judged) for judged in batch], records, asking)
+        with ExitStack() as spans:
+            async with self._store.transaction() as unit:
+                rows = await self._store.take(unit, limit, only)
+                self._taken = [row[0] for row in rows]
+                if not rows:
+                    return 0
+                traced = spans.enter_context(_tracing(rows))
+                batch = await self._judge_all(rows)
+                await self._name_holders(unit, batch)
+                await self._skip_repeats(unit, batch)
+                records = [each for judged in batch for each in records_of(judged, uuid7, self._seal_buyer)]
+                asking = reads.asking(
+                    _to_read(batch, confirming=False),
+                    confirming=_to_read(batch, confirming=True),
+                    traceparents=_traceparents(batch, traced),
+                )
+                await self._store.conclude(unit, [_outcome(judged) for judged in batch], records, asking)
+            traced.settle()
+        self._freshness.reached_from([judged.raw.received_at for judged in batch if judged.elements])
         for judged in batch:
             MESSAGES.labels(judged.channel, judged.state, (judged.reason or "").partition(":")[0]).inc()
         self._on_batch()
@@ -238,7 +276,7 @@ class Inbox:
         return batch
 
     def _opened(self, row: tuple[Any, ...]) -> Judged:
-        message_id, received_at, route, app, verdict, content = row
+        message_id, received_at, route, app, verdict, content, _ = row
         try:
             headers, body = unseal_content(self._store.seal, message_id, content)
         except Exception:
@@ -321,6 +359,31 @@ def _to_read(batch: Sequence[Judged], *, confirming: bool) -> list[tuple[UUID, s
         and judged.order is not None
         and bool(judged.elements) is confirming
     ]
+
+
+def _tracing(rows: Sequence[tuple[Any, ...]]) -> AbstractContextManager[Traced]:
+    """The spans of these rows of `Store.take`, by the messages' ids."""
+    table = "channels.raw_messages"
+    return traced_batch(
+        f"process {table}",
+        SpanKind.CONSUMER,
+        messaging("process", table, system="postgresql"),
+        rows,
+        traceparent=lambda row: row[6],
+        describe=lambda row: (row[0], {"messaging.message.id": str(row[0])}),
+    )
+
+
+def _traceparents(batch: Sequence[Judged], traced: Traced) -> dict[tuple[UUID, str], str]:
+    """The traces that the readings of these orders are to be part of."""
+    found: dict[tuple[UUID, str], str] = {}
+    if traced.is_empty:
+        return found
+    for judged in batch:
+        span = traced.span(judged.raw.id)
+        if span is not None and judged.shop is not None and judged.order is not None:
+            found[judged.shop.id, judged.order] = traceparent_of(span)
+    return found
 
 
 def _outcome(judged: Judged) -> Outcome:

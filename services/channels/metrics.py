@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from libs.runtime.weighted_histogram import WeightedHistogram
+
 WEBHOOK_REQUESTS = Counter(
     "channels_webhook_requests_total",
     "Pushes by how they were answered: accepted, too_large, refused_signature, refused_path, refused_address,"
@@ -34,6 +36,18 @@ READS = Counter(
     "channels_reads_total",
     "Orders read, by result: published, unchanged, retried, parked, moved, gone.",
     ["channel", "result"],
+)
+PUSH_DELAY_SECONDS = WeightedHistogram(
+    "channels_push_delay_seconds",
+    "Time from when a marketplace says that something happened until its push of it was received; its clock.",
+    ["channel"],
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600),
+)
+READ_DELAY_SECONDS = WeightedHistogram(
+    "channels_read_delay_seconds",
+    "Time from when an order was asked to be read until what it brought was stored.",
+    ["channel"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900),
 )
 CALLS = Counter(
     "channels_marketplace_calls_total",

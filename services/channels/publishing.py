@@ -1,10 +1,10 @@
 """What a translator states becomes what Kafka is given: the fact's body, its envelope, its key.
 
-Pure. The facts carry no buyer data: `data.buyer` is left out.
+The facts carry no buyer data in clear: `data.buyer` is one JWE (PD-4).
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -23,6 +23,9 @@ UNKNOWN_STATUS = "UnknownStatusReported"
 CLOCK_AHEAD_MAX = timedelta(minutes=10)
 
 HASH_BYTES = 16
+
+# Makes one compact JWE of a text for the record with this key (libs.runtime.jwe).
+SealBuyer = Callable[[bytes, str], str]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -84,14 +87,21 @@ def record(
     raw: Sequence[UUID],
     at: datetime,
     read_at: datetime | None,
+    seal_buyer: SealBuyer,
+    traceparent: str | None = None,
 ) -> Outgoing:
     """The record of one fact on `channels.orders.v1`; `at` is when it was received or read.
 
-    Raises FactTooLarge above 256 KiB.
+    What the fact says of the buyer goes out sealed, or not at all where it says nothing. Raises FactTooLarge
+    above 256 KiB.
     """
+    subject = f"{shop.id}:{element['order']}"
     data = element["data"]
     if "buyer" in data:
+        buyer = data["buyer"]
         data = {name: value for name, value in data.items() if name != "buyer"}
+        if buyer:
+            data["buyer"] = seal_buyer(_encode(buyer), subject)
     body = _encode(
         element
         | {
@@ -104,7 +114,6 @@ def record(
     )
     if len(body) > FACT_BYTES_MAX:
         raise FactTooLarge(len(body))
-    subject = f"{shop.id}:{element['order']}"
     envelope = Envelope(
         id=str(event_id),
         type=type_name("channels", element["type"]),
@@ -112,5 +121,6 @@ def record(
         subject=subject,
         time=element["occurred_at"] or wire_time(at) or "",
         correlationid=str(raw[0]) if raw else None,
+        traceparent=traceparent,
     )
     return Outgoing(CHANNELS_ORDERS.name, subject.encode(), body, to_headers(envelope))

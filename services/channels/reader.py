@@ -7,24 +7,29 @@ saves work, correctness never rests on it (IN-05).
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 import structlog
+from opentelemetry.trace import SpanKind
 
+from libs.events.topics import CHANNELS_ORDERS
 from libs.runtime.clock import monotonic, now, uuid7
 from libs.runtime.errors import Permanent, Transient
+from libs.runtime.freshness import Freshness
 from libs.runtime.kafka import Outgoing
 from libs.runtime.postgres import Bell
+from libs.runtime.tracing import Traced, batch, current_batch
 from services.channels import reads
 from services.channels.clients import Limited, MarketClient, MarketFault, OrderUnknown, Reading, Refused
 from services.channels.lazada import translate as lazada
 from services.channels.marketplace import Element, Malformed, Market, wire_time
-from services.channels.metrics import CLOCK_SUSPECTS, FACTS, READS, UNKNOWN_STATUSES
+from services.channels.metrics import CLOCK_SUSPECTS, FACTS, READ_DELAY_SECONDS, READS, UNKNOWN_STATUSES
 from services.channels.publishing import (
     UNKNOWN_STATUS,
+    SealBuyer,
     Shop,
     fact_hash,
     facts_of,
@@ -95,9 +100,11 @@ class Reader:
         clients: Mapping[str, MarketClient],
         bell: Bell,
         *,
+        seal_buyer: SealBuyer,
         on_published: Callable[[], None],
     ) -> None:
         self._store = store
+        self._seal_buyer = seal_buyer
         self._shops = shops
         self._requests = requests
         self._clients = clients
@@ -107,6 +114,7 @@ class Reader:
         self._groups: dict[asyncio.Task[None], tuple[UUID, int]] = {}
         # Whether the last claim had to leave orders that may be due: then the end of a group makes room.
         self._left_some = False
+        self._freshness = Freshness("channels", "stored")
         self.last_fault = ""
 
     async def run(self) -> None:
@@ -175,6 +183,10 @@ class Reader:
 
     async def _read_group(self, shop: Shop, client: MarketClient, claims: Sequence[Claim]) -> None:
         """Read these orders of one shop and conclude each; a claim that is left over ends by itself."""
+        with _tracing(shop, claims):
+            await self._read_and_conclude(shop, client, claims)
+
+    async def _read_and_conclude(self, shop: Shop, client: MarketClient, claims: Sequence[Claim]) -> None:
         until = monotonic() + READING_SECONDS_MAX
         try:
             async with asyncio.timeout(READING_SECONDS_MAX):
@@ -232,6 +244,9 @@ class Reader:
         """Write what is new of these readings, in one transaction; what could not be written comes back."""
         moved = [each for each in stated if each.reading.shop not in {None, shop.shop}]
         here = [each for each in stated if each.reading.shop in {None, shop.shop}]
+        traced = current_batch()
+        # What a refused transaction of these orders had begun.
+        traced.forget()
         async with self._store.transaction() as unit:
             if moved:
                 await self._move(unit, shop, moved)
@@ -250,6 +265,12 @@ class Reader:
                     facts,
                     reads.remembering([_shown(each, at) for each in news]),
                 )
+        traced.settle()
+        self._freshness.reached_from([at] * len(fresh))
+        for each in news:
+            if each.stated.claim.requested_at is not None:
+                waited = now() - each.stated.claim.requested_at
+                READ_DELAY_SECONDS.labels(shop.channel).observe(max(0.0, waited.total_seconds()))
         for result, number in (
             ("moved", len(moved)),
             ("published", len(fresh)),
@@ -274,6 +295,7 @@ class Reader:
         seen = await reads.first_seen(unit, untimed, at)
         records: dict[str, list[Outgoing]] = {}
         failed: list[tuple[Claim, MarketFault]] = []
+        traced = current_batch()
         for each in news:
             try:
                 records[each.order] = [
@@ -284,6 +306,12 @@ class Reader:
                         raw=[each.raw_id],
                         at=at,
                         read_at=at,
+                        seal_buyer=self._seal_buyer,
+                        traceparent=traced.create(
+                            each.order,
+                            CHANNELS_ORDERS.name,
+                            {"event.type": element["type"], "order.channel": shop.channel},
+                        ),
                     )
                     for element in each.elements
                 ]
@@ -349,6 +377,21 @@ class Reader:
             log.warning("orders_gone_at_marketplace", connection=str(shop.id), orders=len(gone))
             READS.labels(shop.channel, "gone").inc(len(gone))
         return [claim for claim in claims if (claim.connection, claim.order) not in gone]
+
+
+def _tracing(shop: Shop, claims: Sequence[Claim]) -> AbstractContextManager[Traced]:
+    """The spans of readings: parts of the traces that asked for them; those that nobody's asked begin one."""
+    return batch(
+        "read order",
+        SpanKind.INTERNAL,
+        {"order.channel": shop.channel, "order.shop.id": str(shop.id)},
+        claims,
+        traceparent=lambda claim: claim.traceparent,
+        describe=lambda claim: (claim.order, {}),
+        begins_traces=True,
+        # So that the calls of a reading stand in the order's own trace, wherever one is read alone.
+        alone_in_its_trace=True,
+    )
 
 
 def _stated(claim: Claim, reading: Reading, shop: Shop) -> Stated:

@@ -31,6 +31,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     attempts: int
     claim: UUID
     known: bytes = b""
+    traceparent: str | None = None  # Of what asked for it last, if that is traced.
+    requested_at: datetime | None = None
 
 
 class Shown(msgspec.Struct, frozen=True, gc=False):
@@ -71,6 +73,7 @@ def asking(
     *,
     delay_seconds: float = 0.0,
     confirming: Iterable[tuple[UUID, str]] = (),
+    traceparents: Mapping[tuple[UUID, str], str] | None = None,
 ) -> Part | None:
     """What asks for these orders to be read, once for all that wait; None when there are none.
 
@@ -78,33 +81,87 @@ def asking(
     order was read before, so that the pushes of its other lines need no reading of their own.
     A parked request starts over; one that waits out a failure keeps its time, else the sooner time counts.
     Rows are taken in one order everywhere, so that two workers never wait for each other.
+    `traceparents` are those of the traces that the readings are to be part of.
     """
     later = set(confirming) - set(orders := list(orders))
     orders = [*orders, *later]
     ordered = sorted(set(orders))
     if not ordered:
         return None
+    # Without a trace among them, as nearly always, no column is sent for one.
+    column, asked, kept = "", "", ""
+    if traceparents:
+        column, asked = ", traceparent", ", %(asked_traceparents)b::text[]"
+        kept = ", traceparent = COALESCE(excluded.traceparent, held.traceparent)"
     return Part(
-        "INSERT INTO channels.read_requests AS held (connection_id, order_id, next_at)"
+        f"INSERT INTO channels.read_requests AS held (connection_id, order_id, next_at{column})"
         " SELECT connection_id, order_id, clock_timestamp() + make_interval(secs => CASE WHEN confirming"
         "   AND EXISTS (SELECT 1 FROM channels.readings AS known"
         "     WHERE known.connection_id = asked.connection_id AND known.order_id = asked.order_id)"
-        "   THEN %(asked_later)b ELSE %(asked_after)b END)"
-        " FROM unnest(%(asked_connections)b::uuid[], %(asked_orders)b::text[], %(asked_confirming)b::bool[])"
-        "   AS asked (connection_id, order_id, confirming)"
+        f"   THEN %(asked_later)b ELSE %(asked_after)b END){column}"
+        " FROM unnest(%(asked_connections)b::uuid[], %(asked_orders)b::text[], %(asked_confirming)b::bool[]"
+        f"   {asked}) AS asked (connection_id, order_id, confirming{column})"
         " ON CONFLICT (connection_id, order_id) DO UPDATE SET generation = held.generation + 1,"
         " next_at = CASE WHEN held.state = 'PARKED' THEN excluded.next_at"
         "   WHEN held.attempts > 0 THEN held.next_at ELSE LEAST(held.next_at, excluded.next_at) END,"
         " attempts = CASE WHEN held.state = 'PARKED' THEN 0 ELSE held.attempts END,"
-        " state = 'WAITING', reason = NULL",
+        f" state = 'WAITING', reason = NULL{kept}",
         {
             "asked_later": CONFIRM_SECONDS,
             "asked_after": delay_seconds,
             "asked_connections": [connection for connection, _ in ordered],
             "asked_orders": [order for _, order in ordered],
             "asked_confirming": [each in later for each in ordered],
+            **({"asked_traceparents": [traceparents.get(each) for each in ordered]} if traceparents else {}),
         },
     )
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """An order that is to be read, and when that was asked."""
+
+    connection: UUID
+    order: str
+    at: datetime
+
+    @property
+    def pair(self) -> tuple[UUID, str]:
+        return self.connection, self.order
+
+
+async def unanswered(within: Connection, asked: Iterable[Asked]) -> set[tuple[UUID, str]]:
+    """Those of the orders that no reading since the question has stated and that none is about to state."""
+    ordered = sorted(set(asked), key=lambda each: (each.connection, each.order, each.at))
+    if not ordered:
+        return set()
+    cursor = await within.execute(
+        "SELECT connection_id, order_id"
+        " FROM unnest(%b::uuid[], %b::text[], %b::timestamptz[]) AS asked (connection_id, order_id, at)"
+        " WHERE NOT EXISTS (SELECT FROM channels.readings AS known"
+        "   WHERE known.connection_id = asked.connection_id AND known.order_id = asked.order_id"
+        "   AND known.read_at >= asked.at)"
+        " AND NOT EXISTS (SELECT FROM channels.read_requests AS held"
+        "   WHERE held.connection_id = asked.connection_id AND held.order_id = asked.order_id"
+        "   AND held.state = 'WAITING')",
+        [
+            [each.connection for each in ordered],
+            [each.order for each in ordered],
+            [each.at for each in ordered],
+        ],
+    )
+    return {(row[0], row[1]) for row in await cursor.fetchall()}
+
+
+async def restating(within: Connection, orders: Iterable[tuple[UUID, str]]) -> None:
+    """Forget what the last readings of these orders stated, so that the next ones state all of it again."""
+    pairs = sorted(set(orders))
+    if pairs:
+        await within.execute(
+            "UPDATE channels.readings AS known SET facts_hashes = ''"
+            " FROM unnest(%b::uuid[], %b::text[]) AS asked (connection_id, order_id)"
+            " WHERE known.connection_id = asked.connection_id AND known.order_id = asked.order_id",
+            [[connection for connection, _ in pairs], [order for _, order in pairs]],
+        )
 
 
 async def waiting(within: Connection, orders: Iterable[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
@@ -243,8 +300,10 @@ class Reads:
                 " mine AS (UPDATE channels.read_requests AS held SET claim = %s,"
                 "   claimed_until = clock_timestamp() + make_interval(secs => %s)"
                 "   FROM due WHERE held.connection_id = due.connection_id AND held.order_id = due.order_id"
-                "   RETURNING held.connection_id, held.order_id, generation, attempts)"
-                " SELECT connection_id, order_id, generation, attempts, facts_hashes,"
+                "   RETURNING held.connection_id, held.order_id, generation, attempts, traceparent,"
+                "   requested_at)"
+                " SELECT connection_id, order_id, generation, attempts, facts_hashes, traceparent,"
+                "  requested_at,"
                 # Undone by a crash of the database, the orders are claimed and read once more.
                 f"  {UNHURRIED}"
                 " FROM mine LEFT JOIN channels.readings USING (connection_id, order_id)".encode(),
@@ -252,7 +311,8 @@ class Reads:
                 binary=True,
             )
             return [
-                Claim(row[0], row[1], row[2], row[3], token, row[4] or b"") for row in await cursor.fetchall()
+                Claim(row[0], row[1], row[2], row[3], token, row[4] or b"", row[5], row[6])
+                for row in await cursor.fetchall()
             ]
 
     async def give_back(

@@ -1,12 +1,19 @@
-"""The command `redrive`: lets what is parked be tried again, by reason, with a limit, dry run first."""
+"""The commands `redrive` and `redrive-actions`: let what is parked be tried again, dry run first.
+
+The first takes raw messages and readings, by reason; the second the actions of orders, as every service does.
+"""
 
 import argparse
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from uuid import UUID
 
-from libs.runtime.postgres import make_pool
+from libs.runtime.postgres import make_pool, transient_faults
+from libs.runtime.redrive import redrive_command
+from services.channels.consumer import ActionsHandler
 from services.channels.reads import Reads
 from services.channels.store import SCHEMA, Seal, Store
 
@@ -43,3 +50,19 @@ def main(dsn: str, seal: Seal, argv: list[str]) -> int:
     )
     sys.stdout.write(json.dumps({"dry_run": given.dry_run, **counts}) + "\n")
     return 0
+
+
+def redrive_actions(dsn: Callable[[], str], argv: list[str]) -> int:
+    """Run the command; the exit code. The settings are read once its arguments are found good."""
+
+    @asynccontextmanager
+    async def open_releaser() -> AsyncIterator[ActionsHandler]:
+        pool = make_pool(dsn(), SCHEMA, name="channels redrive", size=2)
+        async with transient_faults():
+            await pool.open(wait=True)
+        try:
+            yield ActionsHandler(pool)
+        finally:
+            await pool.close(3)
+
+    return redrive_command(argv, open_releaser, program="python -m services.channels redrive-actions")

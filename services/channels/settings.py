@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from libs.runtime.keys import NamedKeys
 from libs.runtime.settings import ServiceSettings
 
 KEY_BYTES = 32
@@ -37,6 +38,10 @@ class ChannelsSettings(ServiceSettings):
     inbox_key: Annotated[Secrets, Field(min_length=1)]
     """The keys that raw messages and tokens are sealed under, each 32 bytes in base64, comma separated:
     the first seals, all of them open"""
+
+    key_encryption_keys: NamedKeys
+    """The key-encryption keys, the same for orders and channels, each `id:` and 32 bytes in base64, comma
+    separated: the first seals what topics say of buyers and wraps keys, all of them open"""
 
     lazada_app_key: str = ""
     """The key of the Lazada app; empty: no Lazada"""

@@ -51,6 +51,7 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
     app: str
     verdict: str
     content: bytes
+    traceparent: str | None = None
 
 
 class RawMessage(msgspec.Struct, frozen=True, gc=False):
@@ -134,10 +135,14 @@ class Store:
 
     async def keep(self, messages: Sequence[Kept], *, notify: bool) -> None:
         """Make the messages durable as one statement; on return they survive a crash of everything."""
+        # Without a trace among them, as nearly always, no column is sent for one.
+        traceparents = [message.traceparent for message in messages]
+        traced = any(traceparents)
         insert = (
-            "INSERT INTO channels.raw_messages (id, received_at, route, app, verdict, content, state)"
+            "INSERT INTO channels.raw_messages (id, received_at, route, app, verdict, content,"
+            f"{' traceparent,' if traced else ''} state)"
             " SELECT *, 'PENDING' FROM unnest(%b::uuid[], %b::timestamptz[], %b::text[], %b::text[],"
-            " %b::text[], %b::bytea[])"
+            f" %b::text[], %b::bytea[]{', %b::text[]' if traced else ''})"
         )
         if notify:
             insert = f"WITH kept AS ({insert}) SELECT pg_notify('{INBOX_BELL}', '')"
@@ -151,6 +156,7 @@ class Store:
                     [message.app for message in messages],
                     [message.verdict for message in messages],
                     [message.content for message in messages],
+                    *([traceparents] if traced else []),
                 ],
             )
 
@@ -159,7 +165,7 @@ class Store:
     ) -> list[tuple[Any, ...]]:
         """Lock the oldest pending messages that no other worker has, or one of them, for this transaction."""
         cursor = await connection.execute(
-            "SELECT id, received_at, route, app, verdict, content FROM channels.raw_messages"
+            "SELECT id, received_at, route, app, verdict, content, traceparent FROM channels.raw_messages"
             " WHERE state = 'PENDING' AND (%s::uuid IS NULL OR id = %s)"
             " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
             [only, only, limit],

@@ -14,6 +14,8 @@ import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.runtime.clock import now, uuid7
+from libs.runtime.http_tracing import http_server
+from libs.runtime.tracing import current_traceparent, store
 from services.channels.group_commit import GroupCommit
 from services.channels.lazada.signing import push_is_genuine
 from services.channels.metrics import WEBHOOK_REQUESTS
@@ -27,6 +29,7 @@ _TOPIC_LENGTH_MAX = 64
 _ADDRESSES_MAX = 10_000
 
 PREFIX = "/webhooks/"
+_ROUTES = {"lazada": "/webhooks/lazada/{app}", "tokopedia": "/webhooks/tokopedia/{token}/{topic}"}
 # What is kept of the headers: should Tokopedia sign one day, these show how (tokopedia.md A2).
 LISTED_HEADERS = {
     name.encode(): name
@@ -84,16 +87,23 @@ class Webhooks:
         if scope["method"] != "POST":
             await _answer(send, 405)
             return
-        try:
-            kept = await door(rest, scope, receive)
-            if not await self._commit.keep(kept):
-                raise _Refused(503, "unavailable")
-        except _Refused as refused:
-            WEBHOOK_REQUESTS.labels(channel, refused.outcome).inc()
-            await _answer(send, refused.status)
-            return
-        self._accepted[channel].inc()
-        await _answer(send, 200)
+        # Anybody can send a traceparent here, so that none is believed.
+        with http_server(scope, believe_caller=False) as traced:
+            traced.route = _ROUTES[channel]
+            traced.status = 200
+            try:
+                kept = await door(rest, scope, receive)
+                with store("INSERT", "channels.raw_messages"):
+                    durable = await self._commit.keep(kept)
+                if not durable:
+                    raise _Refused(503, "unavailable")
+            except _Refused as refused:
+                WEBHOOK_REQUESTS.labels(channel, refused.outcome).inc()
+                traced.status = refused.status
+                await _answer(send, refused.status)
+                return
+            self._accepted[channel].inc()
+            await _answer(send, 200)
 
     async def _lazada(self, app: str, scope: Scope, receive: Receive) -> Kept:
         """A push of one app, signed over its raw bytes by a live secret (IN-02)."""
@@ -143,7 +153,7 @@ class Webhooks:
             if name in LISTED_HEADERS
         }
         content = seal_content(self._seal, message_id, listed, body)
-        return Kept(message_id, now(), route, app, verdict, content)
+        return Kept(message_id, now(), route, app, verdict, content, current_traceparent())
 
 
 async def _body(headers: Sequence[tuple[bytes, bytes]], receive: Receive) -> bytes:

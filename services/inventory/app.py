@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from libs.events.topics import ORDERS_ORDERS
 from libs.runtime.follower import Follower
 from libs.runtime.postgres import AsyncPool
+from services.inventory.answer_shapes import ANSWERS
 from services.inventory.api import routes
 from services.inventory.consumer import SCHEMA, handler
 from services.inventory.settings import InventorySettings
@@ -25,4 +26,5 @@ FOLLOWER: Final = Follower(
     settings=InventorySettings,
     make_handler=handler,
     make_routes=_routes,
+    answers=ANSWERS,
 )

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from libs.events.topics import ORDERS_ORDERS
 from libs.runtime.follower import Follower
 from libs.runtime.postgres import AsyncPool
+from services.notifications.answer_shapes import ANSWERS
 from services.notifications.api import routes
 from services.notifications.consumer import SCHEMA, handler
 from services.notifications.settings import NotificationsSettings
@@ -26,4 +27,5 @@ FOLLOWER: Final = Follower(
     settings=NotificationsSettings,
     make_handler=handler,
     make_routes=_routes,
+    answers=ANSWERS,
 )

@@ -1,4 +1,4 @@
-"""The door of orders: `python -m services.orders [serve|api|consumer|relay|projector|migrate|redrive]`."""
+"""The door of orders: `python -m services.orders <role or command>`; migrate, redrive, rebuild, machine."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -8,12 +8,19 @@ from libs.runtime.door import Service, enter
 if TYPE_CHECKING:
     from services.orders.settings import OrdersSettings
 
-ROLES = ("serve", "api", "consumer", "relay", "projector")
+ROLES = ("serve", "api", "consumer", "relay", "projector", "timers")
 
 
 def main(argv: list[str]) -> int:
     """Run a role until it is stopped, or a command to its end; the exit code."""
-    return enter(argv, "orders", __doc__, _service, roles=ROLES, commands={"redrive": _redrive})
+    commands = {
+        "redrive": _redrive,
+        "rebuild": _rebuild,
+        "machine": _machine,
+        "register-seller": _register,
+        "rewrap-keys": _rewrap,
+    }
+    return enter(argv, "orders", __doc__, _service, roles=ROLES, commands=commands)
 
 
 def _service() -> "Service[OrdersSettings]":
@@ -27,6 +34,34 @@ def _redrive(argv: list[str]) -> int:
     from services.orders.redriving import redrive_orders
 
     return redrive_orders(argv)
+
+
+def _rebuild(argv: list[str]) -> int:
+    from services.orders.rebuild import rebuild_orders
+
+    return rebuild_orders(argv)
+
+
+def _rewrap(argv: list[str]) -> int:
+    from services.orders.rewrapping import main as rewrap
+
+    return rewrap(argv)
+
+
+def _machine(argv: list[str]) -> int:
+    from services.orders.machine_command import main as machine
+
+    return machine(argv)
+
+
+def _register(argv: list[str]) -> int:
+    from libs.runtime.settings import load_or_exit
+    from services.orders.registry.registering import main as register
+    from services.orders.registry.signing import sealer_of
+    from services.orders.settings import OrdersSettings
+
+    settings = load_or_exit(OrdersSettings)
+    return register(settings.dsn, sealer_of(settings.key_encryption_keys), argv)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,28 @@ from uuid import UUID
 
 import msgspec
 import structlog
+from opentelemetry.trace import Span, SpanContext
 
 from libs.events.envelope import FACT_BYTES_MAX
+from libs.events.topics import ORDERS_ORDERS
 from libs.runtime.consumption import Outcomes, reason_of
-from libs.runtime.errors import Malformed
+from libs.runtime.errors import Malformed, Permanent
+from libs.runtime.jwe import EnvelopeRefused
 from libs.runtime.parking import fingerprint
 from libs.runtime.records import Record, frame_headers, unframe_headers
-from services.orders.order.channel_facts import Fact, FactInvalid, NotPlacedYet, judge
+from libs.runtime.tracing import (
+    checked_traceparent,
+    context_of,
+    create,
+    current_batch,
+    is_on,
+    is_sampled,
+    traceparent_of,
+)
+from services.orders.buyers import SealedBuyer
+from services.orders.order.channel_facts import Disposition, Fact, FactInvalid, NotPlacedYet, judge
 from services.orders.order.state import Order
+from services.orders.order.words import Sealed
 from services.orders.recorder import AppendRequest, NewEvent, RecordRow
 from services.orders.store import encode, order_id_of, order_number
 
@@ -24,6 +38,14 @@ log = structlog.get_logger(__name__)
 WAITING_PER_ORDER_MAX = 200
 # What is said of a record that is parked for no fault of its own.
 BEHIND = "An earlier record of this key is parked."
+# Why an order is read: its placement is missing (MK-2), or by what news ended as (MK-9, MK-10, MK-14, MK-15).
+NOT_PLACED = "NOT_PLACED"
+READ_REASONS = {
+    Disposition.LATE: "NO_TIME",
+    Disposition.CONFLICT: "CONFLICT",
+    Disposition.UNRECOGNISED: "UNRECOGNISED",
+    Disposition.NOTE: "AMOUNT_UNSTATED",
+}
 _FACT = msgspec.json.Decoder(Fact)
 _PREFIX = "jejak.channels."
 # As JSON writes it; a raw one is no JSON.
@@ -109,10 +131,10 @@ def read_fact(record: Record) -> Incoming:
     return Incoming(
         record,
         order_id_of(fact.connection, fact.order),
-        msgspec.structs.replace(fact, id=ce_id),
+        msgspec.structs.replace(fact, id=ce_id, buyer=None),
         _header(headers, "ce_correlationid", ce_id),
         ce_id,
-        _header(headers, "traceparent", "") or None,
+        checked_traceparent(headers.get("traceparent")),
     )
 
 
@@ -131,6 +153,14 @@ def _header(headers: Mapping[str, bytes | None], name: str, default: str | None 
     return text
 
 
+# Where a record stands: source, partition, offset.
+Place = tuple[str, int, int]
+
+
+def place_of(record: Record) -> Place:
+    return record.source, record.partition, record.offset
+
+
 class Batch:
     """One batch being prepared: what it would append, and the states that hold if it is appended."""
 
@@ -142,6 +172,13 @@ class Batch:
         # Facts of orders not placed yet, by key: rows of earlier batches (with their id) and new ones.
         self.waiting: dict[str, list[tuple[int | None, Incoming]]] = {}
         self.dispositions: Counter[tuple[str, str]] = Counter()
+        # The orders that are to be read at their marketplace, by connection and external id.
+        self.reads: set[tuple[str, str]] = set()
+        # What the facts say of buyers, sealed under their keys, or why that could not be opened.
+        self.buyers: Mapping[Place, SealedBuyer | Permanent] = {}
+        # Of the facts whose traces are recorded: in whose spans the events are created, and the events'.
+        self.traces: list[SpanContext] = []
+        self.created: list[Span] = []
 
     @property
     def must_be_durable_first(self) -> bool:
@@ -179,6 +216,7 @@ def judge_released(batch: Batch, incoming: Incoming) -> str:
     except NotPlacedYet:
         batch.request.streams.setdefault(incoming.order_id, 0)
         batch.request.waiting.append(row_of_record(incoming.record))
+        want_read(batch, incoming, NOT_PLACED)
         return "waiting"
     if judged and not placed_before:
         _judge_waiting(batch, incoming.record.key)
@@ -193,11 +231,22 @@ def _judge(batch: Batch, incoming: Incoming) -> bool:
     order_id = incoming.order_id
     version, order = batch.states.get(order_id, (0, None))
     fact = incoming.fact
+    told = batch.buyers.get(place_of(incoming.record)) if batch.buyers else None
+    if isinstance(told, Permanent):
+        raise told
+    if told is not None:
+        fact = msgspec.structs.replace(fact, buyer=told.sealed)
     number = order_number(fact.channel, order_id) if order is None else order.number
     judgement = judge(order, fact, number=number)
     events = []
+    created: list[Span] = []
+    trace = _recorded_trace(incoming)
     for after, event in enumerate(judgement.events, version + 1):
         name, state = encode(event)
+        traceparent = incoming.traceparent
+        if trace is not None:
+            created.append(_creation(trace, incoming, name, after))
+            traceparent = traceparent_of(created[-1])
         events.append(
             NewEvent(
                 order_id,
@@ -206,15 +255,46 @@ def _judge(batch: Batch, incoming: Incoming) -> bool:
                 state,
                 incoming.correlation_id,
                 incoming.causation_id,
-                incoming.traceparent,
+                traceparent,
             )
         )
     batch.request.streams.setdefault(order_id, version)
     batch.request.events += events
+    if told is not None:
+        for event in judgement.events:
+            kept: Sealed | None = getattr(event, "buyer", None)
+            if kept is not None:
+                batch.request.search_hashes.append(told.search_hashes(order_id, kept))
+    if trace is not None:
+        batch.traces.append(trace)
+        batch.created += created
+    if judgement.read_wanted:
+        want_read(batch, incoming, READ_REASONS.get(judgement.disposition, "CONFLICT"))
     if judgement.order is not None:
         batch.states[order_id] = (version + len(events), judgement.order)
     batch.dispositions[fact.type, judgement.disposition.value] += 1
     return bool(events)
+
+
+def _recorded_trace(incoming: Incoming) -> SpanContext | None:
+    """What the events of a fact are created in, if its trace is recorded.
+
+    That is the span of its record, or for one that has waited or was parked what created the fact.
+    """
+    if not is_on() or not is_sampled(incoming.traceparent):
+        return None
+    span = current_batch().span((incoming.record.partition, incoming.record.offset))
+    return context_of(incoming.traceparent) if span is None else span.get_span_context()
+
+
+def _creation(trace: SpanContext, incoming: Incoming, name: str, sequence: int) -> Span:
+    attributes: dict[str, str | int] = {
+        "event.type": name,
+        "order.id": str(incoming.order_id),
+        "order.sequence": sequence,
+        "order.channel": incoming.fact.channel,
+    }
+    return create(trace, ORDERS_ORDERS.name, attributes)
 
 
 def _judge_waiting(batch: Batch, key: str) -> None:
@@ -237,19 +317,38 @@ def _judge_waiting(batch: Batch, key: str) -> None:
             batch.request.remove_waiting.append(row_id)
 
 
+def want_read(batch: Batch, incoming: Incoming, reason: str) -> None:
+    """Have the order read at its marketplace: once for all that asks for it in this batch (AC-13)."""
+    fact = incoming.fact
+    if (fact.connection, fact.order) in batch.reads:
+        return
+    batch.reads.add((fact.connection, fact.order))
+    batch.request.read_requests.append(
+        {
+            "connection": fact.connection,
+            "external_id": fact.order,
+            "reason": reason,
+            "traceparent": incoming.traceparent,
+        }
+    )
+
+
 def keep_waiting(batch: Batch) -> None:
-    """Turn the facts whose order did not come in this batch into waiting rows."""
+    """Turn the facts whose order did not come in this batch into waiting rows, and ask for it (MK-2)."""
     for key, rows in batch.waiting.items():
         for row_id, incoming in rows:
             if row_id is None:
                 batch.request.waiting.append(row_of_record(incoming.record, key=key))
+                want_read(batch, incoming, NOT_PLACED)
                 batch.outcomes.count("waiting")
 
 
 def park(batch: Batch, record: Record, fault: Exception) -> None:
     reason = "MALFORMED" if isinstance(fault, FactInvalid) else reason_of(fault)
-    detail = str(fault) if isinstance(fault, Malformed | FactInvalid) else type(fault).__name__
-    if not isinstance(fault, Malformed | FactInvalid):
+    # The sentences of these name what is wrong and never quote it; any other may.
+    told = isinstance(fault, Malformed | FactInvalid | EnvelopeRefused)
+    detail = str(fault) if told else type(fault).__name__
+    if not told:
         log.error("fact_failed", reason=reason, fault=type(fault).__name__, exc_info=fault)
     batch.request.parked.append(
         row_of_record(record, reason=reason, fingerprint=fingerprint(reason, fault), detail=detail[:500])

@@ -18,6 +18,7 @@ from libs.runtime.errors import Fenced, Malformed, Transient
 from libs.runtime.metrics import PARKED
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record
+from libs.runtime.tracing import store_for_each
 from services.orders.batch import (
     Batch,
     Incoming,
@@ -30,6 +31,8 @@ from services.orders.batch import (
     read_fact,
     record_of_row,
 )
+from services.orders.buyer_facts import mentions_buyer, seal_buyers
+from services.orders.buyers import Buyers
 from services.orders.metrics import APPEND_CONFLICTS, FACTS, WAITING_ADDED
 from services.orders.order.state import Order
 from services.orders.recorder import Position, append, texts
@@ -79,8 +82,12 @@ async def stored_positions(pool: AsyncPool, source: str) -> dict[int, int]:
 class FactsHandler:
     """Judges channel facts and appends what they bring (design: P1 to P5)."""
 
-    def __init__(self, pool: AsyncPool, *, parked_max: int = PARKED_MAX) -> None:
+    def __init__(
+        self, pool: AsyncPool, buyers: Buyers | None = None, *, parked_max: int = PARKED_MAX
+    ) -> None:
+        """Take the keys of buyers; without them facts that say something of a buyer are parked."""
         self._pool = pool
+        self._buyers = buyers
         self._parked_max = parked_max
         self._states: dict[UUID, tuple[int, Order]] = {}
         self._faults_parked = 0
@@ -278,7 +285,7 @@ class FactsHandler:
         waiting_rows: list[Any] = []
         parked: set[str] = set()
         if not (missing or placements or keys & self._parked_keys):
-            return Batch(states)
+            return await self._with_buyers(Batch(states), facts)
         async with transient_faults(), self._pool.connection() as connection:
             if missing:
                 states |= await load(connection, missing)
@@ -303,12 +310,21 @@ class FactsHandler:
         for row in waiting_rows:
             record = record_of_row(row)
             batch.waiting.setdefault(record.key, []).append((row[0], read_fact(record)))
+        return await self._with_buyers(batch, facts)
+
+    async def _with_buyers(self, batch: Batch, facts: Sequence[Incoming]) -> Batch:
+        """The batch with what its facts say of buyers, and those that waited."""
+        waiting = [each for rows in batch.waiting.values() for _, each in rows]
+        telling = [each for each in (*waiting, *facts) if mentions_buyer(each)]
+        if telling:
+            batch.buyers = await seal_buyers(self._buyers, telling, batch.states)
         return batch
 
     async def _append(self, batch: Batch) -> bool:
         """Append the batch; False when it must be prepared anew. Raises Fenced and Transient."""
-        async with transient_faults(), self._pool.connection() as connection:
-            appended = await append(connection, batch.request)
+        with store_for_each("EXECUTE", "orders.append", batch.traces):
+            async with transient_faults(), self._pool.connection() as connection:
+                appended = await append(connection, batch.request)
         if appended.outcome == "OK":
             return True
         self._states.clear()
@@ -329,7 +345,9 @@ class FactsHandler:
         self._states |= batch.states
 
     def _remember(self, batch: Batch) -> None:
-        """Count what the batch brought; only called once its append is durable."""
+        """Count what the batch brought, and end the spans of it; only called once its append is durable."""
+        for span in batch.created:
+            span.end()
         for row in batch.request.parked:
             PARKED.labels("orders", row.reason).inc()
             self._faults_parked += row.reason != "BEHIND"

@@ -10,3 +10,13 @@ APPEND_CONFLICTS = Counter(
 )
 WAITING_ADDED = Counter("orders_waiting_total", "Facts that had to wait for their order's placement.")
 PROJECTION_LAG_EVENTS = Gauge("projection_lag_events", "Stored events not yet in the read model.")
+COMMANDS = Counter(
+    "orders_commands_total",
+    "Commands and reported facts by name and outcome: accepted, or the code of the refusal (4.2).",
+    ["command", "outcome"],
+)
+TIMERS = Counter(
+    "orders_timers_total",
+    "Due timers by kind and outcome: fired, or ended without an event.",
+    ["kind", "outcome"],
+)

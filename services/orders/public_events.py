@@ -4,32 +4,12 @@ Storage warning: these shapes lie in topics and archives under `jejak.orders.<na
 a default, never renamed or removed. No field holds data of a buyer (PD-4). When it happened is the `ce_time`.
 """
 
-from typing import assert_never
-
 from msgspec import Struct
+from msgspec.structs import replace
 
 from services.orders.order import events as e
-
-
-class Line(Struct, frozen=True, kw_only=True, gc=False):
-    """A line as sold; amounts in minor units."""
-
-    line: str
-    product: str
-    variant: str
-    sku: str
-    name: str
-    quantity: int
-    unit_price: int
-    discount: int
-
-
-class GoodsPart(Struct, frozen=True, kw_only=True, gc=False):
-    """A quantity of a line that an event is about."""
-
-    line: str
-    sku: str
-    quantity: int
+from services.orders.public_selling import SELLING_TYPES, SellingData, selling_data
+from services.orders.public_shapes import Amount, GoodsPart, Line, Plain, Public, goods_parts, public_lines
 
 
 class LineDetails(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -42,14 +22,7 @@ class LineDetails(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     name: str | None = None
 
 
-class Public(Struct, frozen=True, kw_only=True, gc=False):
-    """What every public event says: whether the step is concluded from later news (MK-7), and who acted."""
-
-    implied: bool
-    actor: str
-
-
-class OrderPlaced(Public, frozen=True, kw_only=True, gc=False):
+class OrderPlaced(Public, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An order came in; its goods are to be reserved."""
 
     number: str
@@ -73,6 +46,12 @@ class OrderPlaced(Public, frozen=True, kw_only=True, gc=False):
     courier: str
     service: str
     warehouse: str
+    page: str | None = None
+    agent: str | None = None
+    tax_mode: str | None = None
+    tax_rate: int | None = None
+    backorder: bool | None = None
+    hold: str | None = None
 
 
 class OrderDetailsCompleted(Public, frozen=True, kw_only=True, gc=False):
@@ -89,16 +68,6 @@ class OrderDetailsCompleted(Public, frozen=True, kw_only=True, gc=False):
     parts: tuple[GoodsPart, ...]
     announced_awb: str | None
     payment_reference: str | None
-
-
-class Plain(Public, frozen=True, kw_only=True, gc=False):
-    """An event whose name says it all."""
-
-
-class Amount(Public, frozen=True, kw_only=True, gc=False):
-    """Money that came in or is due, in minor units of the order's currency."""
-
-    amount: int
 
 
 class Payment(Public, frozen=True, kw_only=True, gc=False):
@@ -139,6 +108,27 @@ class Shipment(Public, frozen=True, kw_only=True, gc=False):
     service: str | None
 
 
+class Booking(Shipment, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Goods that were booked, with the cash to be asked for at the door."""
+
+    collect: int | None = None
+
+
+class Counted(Goods, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Goods that are back, with the units counted."""
+
+    good: int | None = None
+    damaged: int | None = None
+
+
+class Cash(Amount, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Cash that a courier collected, for which package, and what was to be collected."""
+
+    package: str | None = None
+    awb: str | None = None
+    expected: int | None = None
+
+
 class AwbIssued(Public, frozen=True, kw_only=True, gc=False):
     """A package has its shipment number; null is a number that nobody has told yet."""
 
@@ -149,12 +139,13 @@ class AwbIssued(Public, frozen=True, kw_only=True, gc=False):
     service: str | None
 
 
-class Cancellation(Public, frozen=True, kw_only=True, gc=False):
+class Cancellation(Public, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Goods that will not be sold; `by` wanted it, `accepted`: a request had asked for it."""
 
     parts: tuple[GoodsPart, ...]
     by: str | None
     accepted: bool
+    reason: str | None = None
 
 
 class Acceptance(Public, frozen=True, kw_only=True, gc=False):
@@ -163,12 +154,13 @@ class Acceptance(Public, frozen=True, kw_only=True, gc=False):
     parts: tuple[GoodsPart, ...]
 
 
-class CancellationRequested(Public, frozen=True, kw_only=True, gc=False):
+class CancellationRequested(Public, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Somebody asks to cancel these lines; none means the whole order."""
 
     lines: tuple[str, ...]
     by: str | None
     deadline: e.Instant | None
+    reason: str | None = None
 
 
 class CancellationRequestClosed(Public, frozen=True, kw_only=True, gc=False):
@@ -213,6 +205,9 @@ PublicData = (
     | Credit
     | Goods
     | Shipment
+    | Booking
+    | Counted
+    | Cash
     | AwbIssued
     | Cancellation
     | Acceptance
@@ -221,6 +216,7 @@ PublicData = (
     | ReturnCase
     | FactRecorded
     | OrderAdvanced
+    | SellingData
 )
 
 # The shape of each public type, for schemas and their tests; the names are frozen.
@@ -235,12 +231,12 @@ PUBLIC_TYPES: dict[str, type[PublicData]] = {
     "PaymentAllocated": Payment,
     "ExtraReceiptRecorded": Payment,
     "ReceiptCorrected": Amount,
-    "CodCollected": Amount,
+    "CodCollected": Cash,
     "RefundPaid": Refund,
     "CreditRecorded": Credit,
     "RefundDueChanged": Amount,
     "PackagePrepared": Shipment,
-    "ShipmentBooked": Shipment,
+    "ShipmentBooked": Booking,
     "ShipmentCancelled": Goods,
     "AwbIssued": AwbIssued,
     "PackagePickedUp": Goods,
@@ -249,7 +245,7 @@ PUBLIC_TYPES: dict[str, type[PublicData]] = {
     "PackageDelivered": Goods,
     "PackageLostOrDamaged": Goods,
     "ReturnStarted": Goods,
-    "ReturnReceived": Goods,
+    "ReturnReceived": Counted,
     "LinesCancelled": Cancellation,
     "OrderCancelled": Cancellation,
     "LinesAccepted": Acceptance,
@@ -260,19 +256,21 @@ PUBLIC_TYPES: dict[str, type[PublicData]] = {
     "ReturnCaseAdvanced": ReturnCase,
     "ReturnCaseClosed": ReturnCase,
     "FactRecorded": FactRecorded,
+    **SELLING_TYPES,
     "OrderAdvanced": OrderAdvanced,
 }
 
 
 def to_public(stored_name: str, event: e.Event) -> tuple[str, PublicData]:
     """The public name and data of a stored event; the name is without service and major version."""
-    if isinstance(event, e.ExpectedFeesFrozen):
+    name = stored_name.partition(".")[0]
+    if name not in PUBLIC_TYPES:
         return "OrderAdvanced", OrderAdvanced()
-    return stored_name.partition(".")[0], _data(event)
-
-
-def _parts(parts: tuple[e.MovedPart, ...]) -> tuple[GoodsPart, ...]:
-    return tuple([GoodsPart(line=part.line, sku=part.sku, quantity=part.quantity) for part in parts])
+    if name in SELLING_TYPES:
+        data = selling_data(event)
+        assert data is not None, f"{name} is public and has no shape."
+        return name, data
+    return name, _data(event)
 
 
 def _data(event: e.Event) -> PublicData:
@@ -280,12 +278,31 @@ def _data(event: e.Event) -> PublicData:
     match event:
         case e.OrderPlaced():
             return _placed(event)
-        case e.PackagePrepared() | e.ShipmentBooked():
+        case e.ShipmentBooked():
+            return Booking(
+                implied=implied,
+                actor=actor,
+                package=event.package or None,
+                parts=goods_parts(event.parts),
+                courier=event.courier or None,
+                service=event.service or None,
+                collect=event.collect or None,
+            )
+        case e.ReturnReceived():
+            return Counted(
+                implied=implied,
+                actor=actor,
+                package=event.package or None,
+                parts=goods_parts(event.parts),
+                good=event.good,
+                damaged=event.damaged,
+            )
+        case e.PackagePrepared():
             return Shipment(
                 implied=implied,
                 actor=actor,
                 package=event.package or None,
-                parts=_parts(event.parts),
+                parts=goods_parts(event.parts),
                 courier=event.courier or None,
                 service=event.service or None,
             )
@@ -293,18 +310,25 @@ def _data(event: e.Event) -> PublicData:
             return Cancellation(
                 implied=implied,
                 actor=actor,
-                parts=_parts(event.parts),
+                parts=goods_parts(event.parts),
                 by=None if event.by is None else event.by.value,
                 accepted=event.accepted,
+                reason=event.reason or None,
             )
         case e.LinesAccepted() | e.OrderCompleted():
-            return Acceptance(implied=implied, actor=actor, parts=_parts(event.parts))
+            return Acceptance(implied=implied, actor=actor, parts=goods_parts(event.parts))
         case e.Moved():
             return Goods(
-                implied=implied, actor=actor, package=event.package or None, parts=_parts(event.parts)
+                implied=implied, actor=actor, package=event.package or None, parts=goods_parts(event.parts)
             )
         case e.OrderConfirmed() | e.PaymentAwaited() | e.PaymentProcessingStarted() | e.PaymentFailed():
             return Plain(implied=implied, actor=actor)
+        case _:
+            return _money(event, implied=implied, actor=actor)
+
+
+def _money(event: e.Event, *, implied: bool, actor: str) -> PublicData:
+    match event:
         case e.PaymentSucceeded() | e.PaymentAllocated() | e.ExtraReceiptRecorded():
             return Payment(
                 implied=implied,
@@ -313,7 +337,16 @@ def _data(event: e.Event) -> PublicData:
                 reference=event.reference or None,
                 assumed=event.assumed,
             )
-        case e.CodCollected() | e.RefundDueChanged() | e.ReceiptCorrected():
+        case e.CodCollected():
+            return Cash(
+                implied=implied,
+                actor=actor,
+                amount=event.amount,
+                package=event.package or None,
+                awb=event.awb or None,
+                expected=event.expected,
+            )
+        case e.RefundDueChanged() | e.ReceiptCorrected():
             return Amount(implied=implied, actor=actor, amount=event.amount)
         case e.RefundPaid():
             return Refund(
@@ -325,20 +358,7 @@ def _data(event: e.Event) -> PublicData:
             return _other(event, implied=implied, actor=actor)
 
 
-Other = (
-    e.OrderDetailsCompleted
-    | e.AwbIssued
-    | e.CancellationRequested
-    | e.CancellationRequestClosed
-    | e.ReturnCaseOpened
-    | e.ReturnCaseAdvanced
-    | e.ReturnCaseClosed
-    | e.ExpectedFeesFrozen
-    | e.FactRecorded
-)
-
-
-def _other(event: Other, *, implied: bool, actor: str) -> PublicData:
+def _other(event: e.Event, *, implied: bool, actor: str) -> PublicData:
     match event:
         case e.OrderDetailsCompleted():
             return _details(event, implied=implied, actor=actor)
@@ -359,6 +379,7 @@ def _other(event: Other, *, implied: bool, actor: str) -> PublicData:
                 lines=event.lines,
                 by=None if event.by is None else event.by.value,
                 deadline=event.deadline,
+                reason=event.reason or None,
             )
         case e.CancellationRequestClosed():
             return CancellationRequestClosed(
@@ -374,14 +395,12 @@ def _other(event: Other, *, implied: bool, actor: str) -> PublicData:
             )
         case e.FactRecorded():
             return _recorded(event, implied=implied, actor=actor)
-        case e.ExpectedFeesFrozen():
-            return OrderAdvanced()
         case _:
-            assert_never(event)
+            return OrderAdvanced()
 
 
 def _placed(event: e.OrderPlaced) -> OrderPlaced:
-    return OrderPlaced(
+    placed = OrderPlaced(
         implied=event.implied,
         actor=event.actor.value,
         number=event.number,
@@ -399,26 +418,23 @@ def _placed(event: e.OrderPlaced) -> OrderPlaced:
         shipping_fee=event.shipping_fee,
         insurance_fee=event.insurance_fee,
         other_fees=event.other_fees,
-        lines=tuple(
-            [
-                Line(
-                    line=line.line,
-                    product=line.product,
-                    variant=line.variant,
-                    sku=line.sku,
-                    name=line.name,
-                    quantity=line.quantity,
-                    unit_price=line.unit_price,
-                    discount=line.discount,
-                )
-                for line in event.lines
-            ]
-        ),
+        lines=public_lines(event.lines),
         city=event.city,
         province=event.province,
         courier=event.courier,
         service=event.service,
         warehouse=event.warehouse,
+    )
+    if event.source == "CHANNEL":
+        return placed
+    return replace(
+        placed,
+        page=event.page or None,
+        agent=event.agent or None,
+        tax_mode=None if event.tax_mode is e.TaxMode.NONE else event.tax_mode.value,
+        tax_rate=event.tax_rate or None,
+        backorder=event.backorder or None,
+        hold=event.hold or None,
     )
 
 
@@ -443,7 +459,7 @@ def _details(event: e.OrderDetailsCompleted, *, implied: bool, actor: str) -> Or
             for line in event.lines
         ),
         package=event.package or None,
-        parts=_parts(event.parts),
+        parts=goods_parts(event.parts),
         announced_awb=event.announced_awb or None,
         payment_reference=event.payment_reference or None,
     )

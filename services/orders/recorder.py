@@ -43,6 +43,9 @@ APPEND_SQL = (
 )
 
 
+KEEP_HASHES_SQL = "SELECT orders.keep_search_hashes(%b, %b, %b, %b)"
+
+
 class BinaryArray:
     """A one-dimensional array already in PostgreSQL's binary form (psycopg's own dumpers cost twice)."""
 
@@ -104,6 +107,10 @@ def int8s(items: Sequence[int | None]) -> BinaryArray:
 
 def int4s(items: Sequence[int]) -> BinaryArray:
     return BinaryArray(_INT4, [_LENGTH.pack(item) for item in items])
+
+
+def byteas(items: Sequence[bytes]) -> BinaryArray:
+    return BinaryArray(_BYTEA, items)
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -168,6 +175,30 @@ class RecordRow(msgspec.Struct, frozen=True):
         return row
 
 
+class OutboxRow(msgspec.Struct, frozen=True):
+    """A record to publish that the append itself writes, so that it goes out exactly when its cause stands.
+
+    `value` is a JSON object. With `stream_id` and `version` it gets the member `position`: that of the event,
+    which nobody knows before the append. `headers` is framed by libs.runtime.records.
+    """
+
+    topic: str
+    key: str
+    headers: bytes
+    value: str
+    stream_id: UUID | None = None
+    version: int = 0
+
+
+class SearchHashes(msgspec.Struct, frozen=True):
+    """What an order is found by, of the fields sealed under one buyer's key (PD-5); it may be nothing."""
+
+    order_id: UUID
+    buyer_key: UUID
+    seller: str
+    hashes: tuple[int, ...]
+
+
 @dataclass(slots=True)
 class AppendRequest:
     """What one append writes together.
@@ -186,6 +217,8 @@ class AppendRequest:
     parked: list[RecordRow] = field(default_factory=list)
     timers: list[dict[str, Any]] = field(default_factory=list)
     read_requests: list[dict[str, Any]] = field(default_factory=list)
+    outbox: list[OutboxRow] = field(default_factory=list)
+    search_hashes: list[SearchHashes] = field(default_factory=list)
     remove_waiting: list[int] = field(default_factory=list)
     remove_parked: list[int] = field(default_factory=list)
     remove_timers: list[int] = field(default_factory=list)
@@ -219,13 +252,14 @@ class AppendRequest:
         )
 
     def _rows_to_add(self) -> str | None:
-        if not (self.waiting or self.parked or self.timers or self.read_requests):
+        if not (self.waiting or self.parked or self.timers or self.read_requests or self.outbox):
             return None
         rows = {
             "waiting": [row.as_json() for row in self.waiting],
             "parked": [row.as_json() for row in self.parked],
             "timers": self.timers,
             "read_requests": self.read_requests,
+            "outbox": self.outbox,
         }
         return msgspec.json.encode(rows).decode()
 
@@ -252,9 +286,37 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 async def append(connection: psycopg.AsyncConnection, request: AppendRequest) -> Appended:
-    """Append the batch in one statement, hence one transaction; psycopg's errors mean nothing is known."""
-    cursor = await connection.execute(APPEND_SQL, request.parameters(), prepare=True, binary=True)
+    """Append the batch in one statement, hence one transaction; psycopg's errors mean nothing is known.
+
+    Search hashes are kept first, in the same transaction: where nothing is appended they may stay, and find
+    an order that no list has.
+    """
+    if not request.search_hashes:
+        cursor = await connection.execute(APPEND_SQL, request.parameters(), prepare=True, binary=True)
+        return _answer(await cursor.fetchone())
+    # In a pipeline both are one round trip and, without a BEGIN, one transaction up to its end. The writer
+    # lock is taken by the second, so that the index of hashes is not written under it.
+    async with connection.pipeline():
+        await connection.execute(KEEP_HASHES_SQL, _hash_columns(request.search_hashes), prepare=True)
+        cursor = await connection.execute(APPEND_SQL, request.parameters(), prepare=True, binary=True)
     return _answer(await cursor.fetchone())
+
+
+def _hash_columns(kept: Sequence[SearchHashes]) -> list[object]:
+    merged: dict[tuple[UUID, UUID], SearchHashes] = {}
+    for each in kept:
+        # An order that is placed and completed in one batch stands twice.
+        before = merged.get((each.order_id, each.buyer_key))
+        if before is not None:
+            each = msgspec.structs.replace(each, hashes=tuple({*before.hashes, *each.hashes}))  # noqa: PLW2901
+        merged[each.order_id, each.buyer_key] = each
+    rows = merged.values()
+    return [
+        uuids([each.order_id for each in rows]),
+        uuids([each.buyer_key for each in rows]),
+        texts([each.seller for each in rows]),
+        texts([f"{{{','.join(map(str, each.hashes))}}}" for each in rows]),
+    ]
 
 
 def _answer(row: tuple[Any, ...] | None) -> Appended:

@@ -31,8 +31,9 @@ _UUID5_BITS: Final = 5 << 76 | 2 << 62
 # An event larger than its topic takes is refused here, never met by the relay (decision 0003).
 STATE_BYTES_MAX: Final = 900_000
 
-# Stored names of series streams (numbers of invoices and the like), which are no orders; none yet.
-SERIES_EVENTS: Final[frozenset[str]] = frozenset()
+# Stored names of series streams (numbers of bills and the like, IV-1), which are no orders.
+NUMBER_GIVEN: Final = "NumberGiven.v1"
+SERIES_EVENTS: Final[frozenset[str]] = frozenset({NUMBER_GIVEN})
 # Base 32 without the letters that are easily mistaken, two digits at a time: a fifth of the library's time.
 _DIGIT: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TWO: Final = tuple(high + low for high in _DIGIT for low in _DIGIT)
@@ -63,6 +64,15 @@ def order_number(channel: str, order_id: UUID) -> str:
         f"{channel[:1].upper()}{_DIGIT[bits >> 60]}{_TWO[bits >> 50 & 1023]}{_TWO[bits >> 40 & 1023]}"
         f"{_TWO[bits >> 30 & 1023]}{_TWO[bits >> 20 & 1023]}{_TWO[bits >> 10 & 1023]}{_TWO[bits & 1023]}"
     )
+
+
+def seller_order_number(order_id: UUID) -> str:
+    """The order number of a seller's own order: 13 characters of its id's hash (OM-2).
+
+    A UUIDv7 is mostly time, so that two of one millisecond would differ in a few bits only: hence the hash.
+    """
+    hashed = int.from_bytes(hashlib.sha256(order_id.bytes).digest()[:16], "big")
+    return order_number("P", UUID(int=hashed))
 
 
 def encode(event: Event) -> tuple[str, bytes]:
@@ -113,6 +123,42 @@ async def load(
         before = loaded.get(stream_id)
         loaded[stream_id] = (version, evolve(None if before is None else before[1], decode(name, state)))
     return loaded
+
+
+async def load_standing(
+    connection: psycopg.AsyncConnection, order_ids: Sequence[UUID]
+) -> dict[UUID, tuple[int, Order, int, str]]:
+    """As `load`, and the position of each order's last event and the caller that placed it."""
+    cursor = await connection.execute(
+        "SELECT stream_id, version, name, state::text, position FROM orders.events"
+        " WHERE stream_id = ANY(%b) ORDER BY stream_id, version",
+        [uuids(order_ids)],
+        prepare=True,
+        binary=True,
+    )
+    loaded: dict[UUID, tuple[int, Order, int, str]] = {}
+    for stream_id, version, name, state, position in await cursor.fetchall():
+        # A series stream is no order (IV-1).
+        if not is_order_event(name):
+            continue
+        before = loaded.get(stream_id)
+        event = decode(name, state)
+        placed_by = event.caller if before is None else before[3]
+        order = evolve(None if before is None else before[1], event)
+        loaded[stream_id] = (version, order, position, placed_by)
+    return loaded
+
+
+async def position_of(connection: psycopg.AsyncConnection, order_id: UUID, version: int) -> int | None:
+    """The position of one event of an order; None when there is none."""
+    cursor = await connection.execute(
+        "SELECT position FROM orders.events WHERE stream_id = %s AND version = %s",
+        [order_id, version],
+        prepare=True,
+        binary=True,
+    )
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
 
 
 async def last_position(pool: AsyncPool) -> int:

@@ -1,64 +1,43 @@
 """The read model of orders: the list as a projection, one order folded from its own stream."""
 
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
+import psycopg
 
+from libs.runtime.errors import Transient
 from libs.runtime.postgres import AsyncPool, transient_faults
-from services.orders.order.headline import flags, headline, view
+from services.orders.buyer_search import KINDS, Kind
+from services.orders.columns import NOBODY, Recipient, columns, recipient_of
+from services.orders.list_query import Mark, Query, page_rows
+from services.orders.names import SellerNames
+from services.orders.order.allowing import allowed_now
+from services.orders.order.buyer import newest
+from services.orders.order.headline import explain, view
 from services.orders.order.state import Order
+from services.orders.order.timeline import Entry, timeline
+from services.orders.order.words import Sealed
+from services.orders.order_list import NotBuilt, decode_state, position_of
 from services.orders.relay import SELECT_EVENTS, PublicEvent, publish_form
-from services.orders.store import is_order_event, load
+from services.orders.store import decode, is_order_event, load
 
-# The name of the read model and its version; a rebuild fills the next version beside it.
-FOLLOWER: Final = "order_views.v1"
 # How many positions of the log one call for a seller's events looks at: 20,000 look-ups of whose each is.
 EVENTS_WINDOW: Final = 20_000
-_STATE = msgspec.json.Decoder(Order)
+# How long a read waits for the read model to have a position.
+POSITION_SECONDS_MAX: Final = 3.0
+_POLL_SECONDS: Final = (0.005, 0.01, 0.02, 0.05)
+
+_STREAM: Final = (
+    "SELECT version, name, state::text, recorded_at, causation_id FROM orders.events"
+    " WHERE stream_id = %s ORDER BY version"
+)
 
 
-class Mark(NamedTuple):
-    """Where a page of the list ends: the placement time and the id of its last order."""
-
-    placed_at: datetime
-    order_id: UUID
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One row of the list, with the folded order that it shows."""
-
-    order_id: UUID
-    seller: str
-    number: str
-    channel: str
-    shop: str
-    marketplace_number: str
-    headline: str
-    flags: tuple[str, ...]
-    placed_at: datetime
-    sequence: int
-    position: int
-    order: Order
-
-
-def row_of(order_id: UUID, order: Order, sequence: int, position: int, recorded_at: datetime) -> Row:
-    """The row that the order is in the list; placed without a time, it stands under its record's."""
-    return Row(
-        order_id,
-        order.seller,
-        order.number,
-        order.channel,
-        order.shop,
-        order.marketplace_number,
-        headline(order),
-        tuple(sorted(flags(order))),
-        order.placed_at or recorded_at,
-        sequence,
-        position,
-        order,
-    )
+class NotThereYet(Transient):
+    """The read model does not have the position that was asked for, after waiting for it."""
 
 
 def order_object(order_id: UUID, order: Order, position: int) -> dict[str, Any]:
@@ -68,72 +47,151 @@ def order_object(order_id: UUID, order: Order, position: int) -> dict[str, Any]:
         **view(order),
         "sequence": order.sequence,
         "position": str(position),
-        # Commands come with the whole lifecycle; until then nobody may give one here.
-        "allowed": [],
+        "allowed": allowed_now(order),
     }
+
+
+class Buyers(Protocol):
+    """What opens and finds the data of buyers, which the list keeps sealed (services.orders.buyers)."""
+
+    async def open(self, held: Sequence[tuple[UUID, Sequence[Sealed]]]) -> list[dict[str, str]]:
+        """For each order what its sealed fields say now; a field whose key is gone is left out (PD-7)."""
+
+    async def hashes_of_search(self, seller: str, kind: Kind, text: str) -> list[int]:
+        """The hashes that an order must have all of to be found; none: nothing can be found (PD-5)."""
 
 
 class OrderViews:
     """The queries of the API; every one is bounded to one seller."""
 
-    def __init__(self, pool: AsyncPool) -> None:
+    def __init__(self, pool: AsyncPool, buyers: Buyers | None = None) -> None:
         self._pool = pool
+        self._buyers = buyers
+        self._names = SellerNames()
+        self._built = False
 
-    async def order(self, seller: str, order_id: UUID) -> dict[str, Any] | None:
-        """The order as its stream says now; None when this seller has no such order."""
+    async def order(
+        self, seller: str, order_id: UUID, *, min_position: int = 0, buyers: bool = False
+    ) -> dict[str, Any] | None:
+        """The order as its stream says now; None when this seller has no such order.
+
+        The stream is the truth, so a position that is in the store is in the answer; one that is not yet
+        raises NotThereYet.
+        """
         async with transient_faults(), self._pool.connection() as connection:
             loaded = (await load(connection, [order_id])).get(order_id)
             if loaded is None or loaded[1].seller != seller:
                 return None
             cursor = await connection.execute(
-                "SELECT max(position) FROM orders.events WHERE stream_id = %s AND version <= %s",
+                "SELECT max(position), min(recorded_at), (SELECT max(position) FROM orders.events)"
+                " FROM orders.events WHERE stream_id = %s AND version <= %s",
                 [order_id, loaded[0]],
             )
             found = await cursor.fetchone()
+            names = await self._names.of(connection, seller)
         assert found is not None, "An aggregate answers one row."
-        return order_object(order_id, loaded[1], found[0])
+        position, recorded_at, end = found
+        if end < min_position:
+            raise NotThereYet("The store has no such position yet.")
+        order = loaded[1]
+        [recipient] = await self._recipients([(order_id, order)]) if buyers else [NOBODY]
+        shown = order_object(order_id, order, position)
+        shown["columns"] = columns(order, order.placed_at or recorded_at, names, recipient)
+        return shown
 
-    async def orders(
-        self,
-        seller: str,
-        *,
-        limit: int,
-        after: Mark | None,
-        headline_is: str | None,
-        channel: str | None,
-        shop: str | None,
-        marketplace_number: str | None,
-    ) -> list[tuple[Mark, dict[str, Any]]]:
-        """Up to `limit` orders, the latest placed first; the mark of each is what a cursor stands for."""
-        conditions = ["seller = %(seller)s"]
-        values: dict[str, object] = {"seller": seller, "limit": limit}
-        for name, value in (
-            ("headline", headline_is),
-            ("channel", channel),
-            ("shop", shop),
-            ("marketplace_number", marketplace_number),
-        ):
-            if value is not None:
-                conditions.append(f"{name} = %({name})s")
-                values[name] = value
-        if after is not None:
-            conditions.append("(placed_at, order_id) < (%(at)s::timestamptz, %(id)s::uuid)")
-            values |= {"at": after.placed_at, "id": after.order_id}
-        statement = (
-            "SELECT order_id, placed_at, position, state FROM orders.order_views_v1 WHERE "
-            + " AND ".join(conditions)
-            + " ORDER BY placed_at DESC, order_id DESC LIMIT %(limit)s"
-        )
+    async def orders(self, query: Query) -> list[tuple[Mark, dict[str, Any]]]:
+        """Up to `limit` orders in the query's order; the mark of each is what a cursor stands for.
+
+        Raises NotBuilt while the list has never been complete.
+        """
+        hashes = await self._hashes(query)
         async with transient_faults(), self._pool.connection() as connection:
-            cursor = await connection.execute(statement.encode(), values)
-            rows = await cursor.fetchall()
+            await self._complete(connection)
+            names = await self._names.of(connection, query.seller)
+            found = await page_rows(connection, query, names.zone, hashes)
+        rows = [(*row[:4], decode_state(row[4])) for row in found]
+        orders = [(order_id, order) for order_id, *_, order in rows]
+        recipients = await self._recipients(orders) if query.buyers else [NOBODY] * len(rows)
+        shown = []
+        for (order_id, placed_at, number, position, order), recipient in zip(rows, recipients, strict=True):
+            item = order_object(order_id, order, position)
+            item["columns"] = columns(order, placed_at, names, recipient)
+            shown.append((Mark(query.sort, placed_at, number), item))
+        return shown
+
+    async def _hashes(self, query: Query) -> list[list[int]]:
+        """What the search text is as data of a buyer, one list for each kind that it may be."""
+        if not query.search or not query.buyers or self._buyers is None:
+            return []
+        found = [await self._buyers.hashes_of_search(query.seller, kind, query.search) for kind in KINDS]
+        return [each for each in found if each]
+
+    async def _recipients(self, orders: Sequence[tuple[UUID, Order]]) -> list[Recipient]:
+        """Who receives each of the orders, opened for this reading (PD-2)."""
+        if self._buyers is None:
+            return [NOBODY] * len(orders)
+        held = [(order_id, order.buyers) for order_id, order in orders]
+        opened = await self._buyers.open(held)
         return [
-            (
-                Mark(placed_at, order_id),
-                order_object(order_id, _STATE.decode(state), position),
-            )
-            for order_id, placed_at, position, state in rows
+            recipient_of(newest(sealed).keys(), fields)
+            for (_, sealed), fields in zip(held, opened, strict=True)
         ]
+
+    async def _complete(self, connection: psycopg.AsyncConnection) -> None:
+        # Once complete, a list stays complete: a rebuild puts a complete one in its place.
+        if not self._built:
+            if await position_of(connection) is None:
+                raise NotBuilt("The order list is being built.")
+            self._built = True
+
+    async def reached(self, position: int) -> None:
+        """Return when the list has this position; raise NotThereYet when it has not within 3 s."""
+        deadline = asyncio.get_running_loop().time() + POSITION_SECONDS_MAX
+        tries = 0
+        while True:
+            async with transient_faults(), self._pool.connection() as connection:
+                at = await position_of(connection)
+            if at is not None and at >= position:
+                return
+            if asyncio.get_running_loop().time() >= deadline:
+                raise NotThereYet("The order list does not have this position yet.")
+            await asyncio.sleep(_POLL_SECONDS[min(tries, len(_POLL_SECONDS) - 1)])
+            tries += 1
+
+    async def timeline(
+        self, seller: str, order_id: UUID, *, limit: int, after: int
+    ) -> list[dict[str, Any]] | None:
+        """What happened to the order after a sequence, oldest first; None when there is no such order."""
+        entries = await self._entries(seller, order_id)
+        return None if entries is None else timeline(entries, after=after, limit=limit)
+
+    async def explanation(self, seller: str, order_id: UUID) -> dict[str, Any] | None:
+        """Why the headline is what it is, with the events that set it (HL-3); None: no such order."""
+        entries = await self._entries(seller, order_id)
+        if entries is None:
+            return None
+        shown = timeline(entries, after=0, limit=len(entries))
+        order = entries[-1].order
+        why = explain(order)
+        setting = set(why["events"])
+        return {
+            "id": str(order_id),
+            "sequence": order.sequence,
+            **why,
+            "events": [each for each in shown if each["sequence"] in setting],
+        }
+
+    async def _entries(self, seller: str, order_id: UUID) -> list[Entry] | None:
+        async with transient_faults(), self._pool.connection() as connection:
+            cursor = await connection.execute(_STREAM, [order_id])
+            rows = await cursor.fetchall()
+        if not rows or not is_order_event(rows[0][1]):
+            return None
+        entries: list[Entry] = []
+        for version, name, state, recorded_at, causation in rows:
+            before = entries[-1].order if entries else None
+            entries.append(Entry.of(before, version, decode(name, state), recorded_at, causation))
+        return entries if entries[0].order.seller == seller else None
 
     async def order_events(
         self, seller: str, order_id: UUID, *, limit: int, after: int
@@ -158,16 +216,12 @@ class OrderViews:
         so a page may be empty before the end: the position goes on until it stays where it was.
         """
         async with transient_faults(), self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT coalesce((SELECT position FROM orders.followers WHERE name = %s), 0)", [FOLLOWER]
-            )
-            found = await cursor.fetchone()
-            projected = found[0] if found is not None else 0
+            projected = await position_of(connection) or 0
             end = max(after, min(projected, after + EVENTS_WINDOW))
             cursor = await connection.execute(
                 "SELECT position, e.stream_id, version, name, e.state::text, recorded_at, correlation_id,"
                 " causation_id, traceparent FROM orders.events e"
-                " WHERE position > %s AND position <= %s AND EXISTS (SELECT FROM orders.order_views_v1 v"
+                " WHERE position > %s AND position <= %s AND EXISTS (SELECT FROM orders.order_views_v2 v"
                 " WHERE v.order_id = e.stream_id AND v.seller = %s) ORDER BY position LIMIT %s",
                 [after, end, seller, limit],
             )

@@ -11,6 +11,7 @@ import structlog
 
 from libs.runtime.errors import Transient
 from libs.runtime.postgres import AsyncPool, transient_faults
+from libs.runtime.tracing import store
 from services.orders.recorder import Appended, AppendRequest, append
 
 log = structlog.get_logger(__name__)
@@ -48,8 +49,10 @@ class GroupWriter:
         self._queue.append(waiting)
         self._arrived.set()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                return await waiting.answer
+            # The wait for its group included, since a command's caller waits for that too.
+            with store("EXECUTE", "orders.append"):
+                async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                    return await waiting.answer
         except TimeoutError:
             raise Transient("The command was not written in time.") from None
 
@@ -134,7 +137,8 @@ def _merged(group: list[_Waiting]) -> AppendRequest:
         request = waiting.request
         merged.streams.update(request.streams)
         for name in (
-            "positions", "events", "keys", "waiting", "parked", "timers", "read_requests",
+            "positions", "events", "keys", "waiting", "parked", "timers", "read_requests", "outbox",
+            "search_hashes",
             "remove_waiting", "remove_parked", "remove_timers", "remove_read_requests",
         ):  # fmt: skip
             rows = getattr(request, name)

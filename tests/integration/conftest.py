@@ -5,13 +5,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.collector import Collector, collecting
 from tests.integration.system import System, running_system
 
 
 @pytest.fixture(scope="session")
-def whole_system() -> Iterator[System]:
+def collector() -> Iterator[Collector]:
+    """Where the system sends its traces, all of them."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def whole_system(collector: Collector) -> Iterator[System]:
     """The system, started once and with empty data."""
-    with running_system() as system:
+    with running_system(traces=collector.address) as system:
         yield system
 
 

@@ -25,6 +25,7 @@ from deploy.local import processes, up
 from deploy.local.layout import LOCAL, ROOT, Layout, locked
 from deploy.local.services import SERVICES, Demo, Process, environment, table
 from deploy.local.stack import NativeStack
+from services.orders.registry.roles import SCOPES, Role
 
 Json = dict[str, Any]
 
@@ -37,6 +38,10 @@ SHOPS = {"lazada": 2, "tokopedia": 1}
 STRANGER_KEY = "jejak_a-key-of-another-seller-of-these-tests-only"
 STRANGER_SELLER = "01920000-0000-7000-8000-0000000000ff"
 STRANGER_SCOPES = ["orders:read", "channels:read", "inventory:read", "notifications:read"]
+# The same seller's owner, with every scope that a seller may hold; and the demo seller's key to nothing.
+RIVAL_KEY = "jejak_a-key-of-the-other-sellers-owner-of-these-tests-only"
+RIVAL_SCOPES = sorted(SCOPES[Role.OWNER])
+NOTHING_KEY = "jejak_a-key-to-nothing-of-these-tests-only"
 FAULTS = {"duplicate": 0.15, "reorder": 0.15, "lose": 0.1, "delay": 0.1}
 NOT_DRAINED = ("lag_records", "unpublished_events", "waiting", "parked")
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
@@ -329,10 +334,13 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
 
 
 @contextmanager
-def running_system() -> Iterator[System]:
-    """A system with empty data, for one session; nothing of it is left running."""
+def running_system(*, traces: str) -> Iterator[System]:
+    """A system with empty data, for one session; nothing of it is left running. All traces are sent there."""
     with locked(LOCAL / "stack" / "faults.lock"), pytest.MonkeyPatch.context() as told:
         tell(told)
+        told.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", traces)
+        told.setenv("OTEL_TRACES_SAMPLER_ARG", "1")
+        told.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
         up.down(Layout(DIRECTORY))
         NativeStack(DIRECTORY).remove()
         system = System(Layout(DIRECTORY))
@@ -356,9 +364,11 @@ def tell(told: pytest.MonkeyPatch) -> None:
 
 
 def _two_sellers(demo: Demo) -> str:
-    keys: Mapping[str, tuple[str, list[str], str]] = {
-        "demo": (demo.api_key, ["*"], demo.seller),
-        "stranger": (STRANGER_KEY, STRANGER_SCOPES, STRANGER_SELLER),
+    keys: Mapping[str, tuple[str, list[str], str, str]] = {
+        "demo": (demo.api_key, ["*"], demo.seller, "OWNER"),
+        "stranger": (STRANGER_KEY, STRANGER_SCOPES, STRANGER_SELLER, "AGENT"),
+        "rival": (RIVAL_KEY, RIVAL_SCOPES, STRANGER_SELLER, "OWNER"),
+        "nothing": (NOTHING_KEY, [], demo.seller, "OWNER"),
     }
     return json.dumps(
         [
@@ -367,7 +377,8 @@ def _two_sellers(demo: Demo) -> str:
                 "sha256": hashlib.sha256(key.encode()).hexdigest(),
                 "scopes": scopes,
                 "seller": seller,
+                "role": role,
             }
-            for name, (key, scopes, seller) in keys.items()
+            for name, (key, scopes, seller, role) in keys.items()
         ]
     )

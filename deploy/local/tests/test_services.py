@@ -53,6 +53,7 @@ def test_secrets_of_the_marketplaces_go_to_channels_only(tmp_path: Path) -> None
         told = environment(layout, name, **SERVERS)
         assert told[f"{name.upper()}_HTTP_PORT"] == str(layout.port(name))
         assert ("CHANNELS_INBOX_KEY" in told) == (name == "channels")
+        assert ("KEY_ENCRYPTION_KEYS" in told) == (name in {"channels", "orders"})
 
 
 def test_the_sandbox_starts_first_and_every_service_after_it(tmp_path: Path) -> None:

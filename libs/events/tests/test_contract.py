@@ -146,3 +146,22 @@ def test_no_event_holds_data_of_a_buyer() -> None:
 
 def test_examples_fit_a_record() -> None:
     assert all(len(example.to_json()) <= FACT_BYTES_MAX for example in EXAMPLES.values())
+
+
+@pytest.mark.parametrize(
+    ("buyer", "taken"),
+    [
+        ("eyJhbGciOiJBMjU2S1cifQ.a1.b2.c3.d4", True),
+        ("Sari Contoh", False),
+        ({"name": "Sari Contoh"}, False),
+        ("a.b.c", False),
+    ],
+)
+def test_pd_4_what_a_fact_says_of_a_buyer_is_one_compact_jwe(buyer: Any, taken: bool) -> None:
+    body = json.loads(EXAMPLES["jejak.channels.OrderPlaced.v1"].to_json())
+    text = json.dumps(body | {"data": body["data"] | {"buyer": buyer}})
+    if taken:
+        assert json.loads(FACTS["OrderPlaced"].model_validate_json(text).to_json())["data"]["buyer"] == buyer
+    else:
+        with pytest.raises(ValidationError):
+            FACTS["OrderPlaced"].model_validate_json(text)

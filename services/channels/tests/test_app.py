@@ -45,6 +45,7 @@ def settings(database: str, **changes: Any) -> ChannelsSettings:
         "api_keys": tuple(ApiKey.model_validate(key) for key in keys),
         "http_port": 0,
         "inbox_key": [base64.b64encode(KEY).decode()],
+        "key_encryption_keys": f"test:{base64.b64encode(KEY).decode()}",
         "lazada_app_key": "123456",
         "lazada_app_secrets": ["secret"],
         # Nobody answers there: every reading is tried again later.

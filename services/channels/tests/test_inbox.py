@@ -50,7 +50,13 @@ class Desk:
         self.pool = pool
         self.store = Store(pool, SEAL)
         self.shops = Shops(pool, SEAL)
-        self.inbox = Inbox(self.store, self.shops, Bell(dsn, "test"), on_batch=lambda: None)
+        self.inbox = Inbox(
+            self.store,
+            self.shops,
+            Bell(dsn, "test"),
+            seal_buyer=lambda _plain, subject: f"sealed for {subject}",
+            on_batch=lambda: None,
+        )
 
     async def take(
         self, body: bytes, route: str = "lazada.push", *, at: datetime = AT, signed: bool | None = None

@@ -6,8 +6,11 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from pydantic import SecretBytes
 
+from libs.runtime.jwe import Envelopes
 from libs.runtime.kafka import Outgoing
+from libs.runtime.keys import KeyEncryptionKeys, NamedKey
 from services.channels.publishing import FactTooLarge, Shop, fact_hash, first_seen_key, in_time, record
 
 SELLER = UUID("0190a000-0000-7000-8000-000000000001")
@@ -16,6 +19,7 @@ SHOP = Shop(
 )
 EVENT = UUID("0190a000-0000-7000-8000-0000000000ee")
 RAW = UUID("0190a000-0000-7000-8000-0000000000ff")
+ENVELOPES = Envelopes(KeyEncryptionKeys([NamedKey(id="test", key=SecretBytes(bytes(32)))]))
 RECEIVED = datetime(2026, 3, 5, 8, 0, 0, tzinfo=UTC)
 
 
@@ -38,7 +42,9 @@ def fact(**changes: Any) -> dict[str, Any]:
 
 
 def made(element: dict[str, Any], *, read_at: datetime | None = None) -> Outgoing:
-    return record(element, SHOP, event_id=EVENT, raw=[RAW], at=RECEIVED, read_at=read_at)
+    return record(
+        element, SHOP, event_id=EVENT, raw=[RAW], at=RECEIVED, read_at=read_at, seal_buyer=ENVELOPES.seal
+    )
 
 
 def value(one: Outgoing) -> bytes:
@@ -71,12 +77,20 @@ def test_a_fact_without_a_time_has_that_of_the_reading() -> None:
     assert msgspec.json.decode(value(one))["read_at"] == "2026-03-05T08:00:00Z"
 
 
-def test_no_buyer_data_leaves() -> None:
-    given = fact(data={"city": "Jakarta", "buyer": {"name": "Sari Contoh", "phone": "628111"}})
+def test_pd_4_buyer_data_leaves_as_one_jwe_of_this_record() -> None:
+    buyer = {"name": "Sari Contoh", "phone": "628111", "line_notes": {"7": "tolong"}}
+    given = fact(data={"city": "Jakarta", "buyer": buyer})
     one = made(given)
-    assert msgspec.json.decode(value(one))["data"] == {"city": "Jakarta"}
+    data = msgspec.json.decode(value(one))["data"]
+    assert data.keys() == {"city", "buyer"}
     assert b"Sari" not in value(one)
-    assert given["data"]["buyer"]["name"] == "Sari Contoh", "The element itself is left as it was."
+    assert one.key is not None
+    assert msgspec.json.decode(ENVELOPES.open(data["buyer"], one.key.decode())) == buyer
+    assert given["data"]["buyer"] == buyer, "The element itself is left as it was."
+
+
+def test_a_fact_that_says_nothing_of_a_buyer_has_no_jwe() -> None:
+    assert msgspec.json.decode(value(made(fact(data={"buyer": {}}))))["data"] == {}
 
 
 def test_a_fact_above_256_kib_is_never_made() -> None:

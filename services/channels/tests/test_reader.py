@@ -10,8 +10,11 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from pydantic import SecretBytes
 
 from libs.runtime.clock import uuid7
+from libs.runtime.jwe import Envelopes
+from libs.runtime.keys import KeyEncryptionKeys, NamedKey
 from libs.runtime.outbox import OutboxSource
 from libs.runtime.postgres import AsyncPool, Bell, make_pool
 from libs.runtime.sealing import Sealer
@@ -34,6 +37,7 @@ SHOP = Shop(UUID(int=0xBB), SELLER, "tokopedia", "id", "9301177", "Tokopedia", "
 OTHER = Shop(UUID(int=0xCC), SELLER, "tokopedia", "id", "9301188", "Second", "ACTIVE")
 ORDER = "1204477310"
 SEAL = Sealer([b"k" * 32])
+ENVELOPES = Envelopes(KeyEncryptionKeys([NamedKey(id="test", key=SecretBytes(bytes(32)))]))
 SINGLE = (Path(__file__).parent / "samples/tokopedia/order_single_220_ok.json").read_bytes()
 SHIPPED = (Path(__file__).parent / "samples/tokopedia/order_single_500_ok.json").read_bytes()
 
@@ -96,6 +100,7 @@ class Desk:
             self.requests,
             {"tokopedia": self.market},
             bell,
+            seal_buyer=ENVELOPES.seal,
             on_published=lambda: None,
         )
 
@@ -139,7 +144,9 @@ async def test_a_reading_is_published_with_its_time_and_its_raw_message(desk: De
     facts = await desk.published()
     assert facts[0]["type"] == "OrderPlaced"
     assert {fact["read_at"] for fact in facts} != {None}
-    assert all("buyer" not in fact["data"] for fact in facts)
+    said = json.loads(ENVELOPES.open(facts[0]["data"]["buyer"], f"{SHOP.id}:{ORDER}"))
+    assert said.keys() >= {"id", "name", "recipient"}
+    assert all(str(value) not in json.dumps(facts) for value in said.values() if len(str(value)) > 4)
     ((raw, route, verdict, content),) = await desk.ask(
         "SELECT id, route, verdict, content FROM channels.raw_messages"
     )

@@ -1,8 +1,8 @@
 """Inventory whole: public events in, ledger and figures kept, answered over HTTP (IV-02, IV-08, MV-02)."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 
 import httpx
 import psycopg
@@ -11,27 +11,23 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from libs.events import orders
-from libs.events.envelope import Envelope, to_headers
 from libs.events.examples import EXAMPLES
 from libs.events.wire import PublicEvent
 from libs.runtime.clock import now, uuid7
 from libs.runtime.consumption import BatchConsumer, Outcomes
 from libs.runtime.kafka import KafkaSettings, make_broker
-from libs.runtime.lag import TopicLag
-from libs.runtime.postgres import AsyncPool, make_pool
+from libs.runtime.postgres import AsyncPool
 from libs.runtime.records import Record
-from libs.runtime.serving import Process
-from libs.runtime.settings import ApiKey
+from libs.runtime.tests import followed
+from libs.runtime.tests.followed import TOPIC
 from libs.runtime.transactional import TransactionalHandler
 from services.inventory.app import FOLLOWER
 from services.inventory.consumer import TYPES, handler
 from services.inventory.invariants import violations
 from services.inventory.settings import InventorySettings
 
-TOPIC = "orders.orders.v1"
 SOURCE = f"inventory:{TOPIC}"
 SELLER, OTHER = "seller-1", "seller-2"
 KEYS = {
@@ -72,17 +68,7 @@ def some_cancelled(*parts: orders.GoodsPart) -> PublicEvent:
     return orders.LinesCancelled(implied=False, actor="CHANNEL", parts=parts, by=None, accepted=False)
 
 
-def record(offset: int, order: str, sequence: int, event: PublicEvent, *, partition: int = 0) -> Record:
-    envelope = Envelope(
-        id=f"{order}/{sequence}",
-        type=type(event).ce_type(),
-        source="/jejak/orders",
-        subject=order,
-        time="2026-03-05T08:00:00Z",
-        sequence=sequence,
-    )
-    headers = list(to_headers(envelope))
-    return Record(SOURCE, TOPIC, partition, offset, order, order.encode(), headers, event.to_json(), now())
+record = partial(followed.record, "inventory")
 
 
 def records(*events: tuple[str, PublicEvent]) -> list[Record]:
@@ -116,36 +102,15 @@ def migrated(database: str) -> str:
 
 @pytest_asyncio.fixture
 async def pool(migrated: str) -> AsyncIterator[AsyncPool]:
-    opened = make_pool(migrated, "inventory", name="test", size=4)
-    await opened.open()
-    yield opened
-    await opened.close(1)
-
-
-class NoLag(TopicLag):
-    def __init__(self) -> None:
-        """Nothing to ask: these tests hand the records over themselves."""
-
-    async def records(self) -> int:
-        return 0
+    async with followed.opened_pool(FOLLOWER, migrated) as opened:
+        yield opened
 
 
 @pytest.fixture
 def app(pool: AsyncPool, migrated: str) -> FastAPI:
-    settings = InventorySettings(
-        database_url=SecretStr(migrated),
-        api_keys=tuple(
-            ApiKey(
-                id=name,
-                sha256=hashlib.sha256(secret.encode()).hexdigest(),
-                scopes=frozenset({"inventory:read"} if name != "narrow" else {"orders:read"}),
-                seller=SELLER if name == "narrow" else name,
-            )
-            for name, secret in KEYS.items()
-        ),
-        http_port=0,
-    )
-    return FOLLOWER.make_app(Process("inventory"), pool, settings, NoLag())
+    keys = {name: followed.key(name, secret, scope="inventory:read") for name, secret in KEYS.items()}
+    keys["narrow"] = followed.key("narrow", KEYS["narrow"], seller=SELLER, scope="orders:read")
+    return followed.follower_app(FOLLOWER, InventorySettings, pool, migrated, keys)
 
 
 @pytest.fixture

@@ -1,31 +1,25 @@
 """Notifications whole: public events in, one delivery per event and recipient due, answered over HTTP (P2)."""
 
-import hashlib
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx
 import psycopg
 import pytest
 import pytest_asyncio
-from pydantic import SecretStr
 
 from libs.events import orders
-from libs.events.envelope import Envelope, event_name, to_headers
+from libs.events.envelope import event_name
 from libs.events.examples import EXAMPLES
-from libs.events.wire import PublicEvent
-from libs.runtime.clock import now
-from libs.runtime.lag import TopicLag
-from libs.runtime.postgres import AsyncPool, make_pool
-from libs.runtime.records import Record
-from libs.runtime.serving import Process
-from libs.runtime.settings import ApiKey
+from libs.runtime.postgres import AsyncPool
+from libs.runtime.tests import followed
+from libs.runtime.tests.followed import TOPIC
 from services.notifications.app import FOLLOWER
 from services.notifications.consumer import TYPES, handler
 from services.notifications.policy import TOLD
 from services.notifications.settings import NotificationsSettings
 
-TOPIC = "orders.orders.v1"
 SOURCE = f"notifications:{TOPIC}"
 PLACED = EXAMPLES["jejak.orders.OrderPlaced.v1"]
 SELLER = json.loads(PLACED.to_json())["seller"]
@@ -33,17 +27,7 @@ KEYS = {SELLER: "key-of-one-0123456789", "seller-2": "key-of-other-0123456789"}
 PARTS = (orders.GoodsPart(line="l1", sku="RED", quantity=1),)
 
 
-def record(offset: int, order: str, sequence: int, event: PublicEvent) -> Record:
-    envelope = Envelope(
-        id=f"{order}/{sequence}",
-        type=type(event).ce_type(),
-        source="/jejak/orders",
-        subject=order,
-        time="2026-03-05T08:00:00Z",
-        sequence=sequence,
-    )
-    headers = list(to_headers(envelope))
-    return Record(SOURCE, TOPIC, 0, offset, order, order.encode(), headers, event.to_json(), now())
+record = partial(followed.record, "notifications")
 
 
 HISTORY = [
@@ -69,36 +53,14 @@ def migrated(database: str) -> str:
 
 @pytest_asyncio.fixture
 async def pool(migrated: str) -> AsyncIterator[AsyncPool]:
-    opened = make_pool(migrated, "notifications", name="test", size=3)
-    await opened.open()
-    yield opened
-    await opened.close(1)
-
-
-class NoLag(TopicLag):
-    def __init__(self) -> None:
-        """Nothing to ask: these tests hand the records over themselves."""
-
-    async def records(self) -> int:
-        return 0
+    async with followed.opened_pool(FOLLOWER, migrated) as opened:
+        yield opened
 
 
 @pytest.fixture
 def client(pool: AsyncPool, migrated: str) -> httpx.AsyncClient:
-    settings = NotificationsSettings(
-        database_url=SecretStr(migrated),
-        api_keys=tuple(
-            ApiKey(
-                id=name,
-                sha256=hashlib.sha256(secret.encode()).hexdigest(),
-                scopes=frozenset({"notifications:read"}),
-                seller=name,
-            )
-            for name, secret in KEYS.items()
-        ),
-        http_port=0,
-    )
-    app = FOLLOWER.make_app(Process("notifications"), pool, settings, NoLag())
+    keys = {name: followed.key(name, secret, scope="notifications:read") for name, secret in KEYS.items()}
+    app = followed.follower_app(FOLLOWER, NotificationsSettings, pool, migrated, keys)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://notifications")
 
 

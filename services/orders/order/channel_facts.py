@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from services.orders.order import events as e
 from services.orders.order import money
+from services.orders.order.buyer import completed, with_reason
 from services.orders.order.channel_goods import TABLE, judge_goods
 from services.orders.order.channel_payment import judge_refund, judge_success, judge_transaction
 from services.orders.order.channel_request import (
@@ -59,7 +60,10 @@ def judge(order: Order | None, fact: Fact, *, number: str) -> Judgement:
     if order is None:
         raise NotPlacedYet(fact.type)
     d = Decision(order, fact)
-    return d.judged(_judged(d, fact))
+    judgement = d.judged(_judged(d, fact))
+    if fact.buyer is None:
+        return judgement
+    return replace(judgement, events=with_reason(judgement.events, fact.buyer))
 
 
 def _judged(d: Decision, fact: Fact) -> Disposition:
@@ -141,6 +145,7 @@ def _placed(fact: Fact, number: str) -> e.OrderPlaced:
         courier=data.courier or "",
         service=data.service or "",
         warehouse=data.warehouse or "",
+        buyer=fact.buyer,
     )
     if data.total is None:
         return replace(placed, total=money.total_of(placed))
@@ -175,8 +180,9 @@ def _placed_again(order: Order, fact: Fact, placed: e.OrderPlaced) -> Judgement:
         for line in placed.lines
         if line.line in before and (found := _line_details(before[line.line], line)) is not None
     )
-    if told or lines:
-        details = e.OrderDetailsCompleted(at=d.news.at, fact=d.news.step, lines=lines)
+    buyer = completed(order.buyers, fact.buyer)
+    if told or lines or buyer is not None:
+        details = e.OrderDetailsCompleted(at=d.news.at, fact=d.news.step, lines=lines, buyer=buyer)
         d.emit(replace(details, **told))
         disposition = Disposition.APPLIED
     if not order.amounts_differ and _amounts(order) != _amounts_of(placed):

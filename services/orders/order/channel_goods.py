@@ -137,7 +137,7 @@ def _letter(d: Decision, part: Part, news: News) -> str:
     row = TABLE[news.type]
     if part.cancelled:
         return row[_CANCELLED]
-    own, completed = row[_COLUMN[part.value]], row[_COMPLETED]
+    own, completed = d.permitted(part, news, row[_COLUMN[part.value]]), row[_COMPLETED]
     # An accepted part is completed for itself (MK-13).
     if part.accepted:
         return completed
@@ -204,6 +204,9 @@ def _named(d: Decision, news: News) -> list[Part] | None:
         if not inside and len(order.lines) == 1:
             inside = [part for part in parts if not is_named(part.package)]
         parts = inside
+    elif d.order.source != "CHANNEL":
+        # A courier that names nothing speaks of what was given to it (GR-13).
+        parts = [part for part in parts if in_shipping(part)] or parts
     if news.data.quantity is not None:
         return parts
     return [part for part in parts if not part.cancelled or _sooner(part, news)] or parts

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from services.orders.order import events as e
 from services.orders.order import money
 from services.orders.order.fact import Fact, Judgement, News, news_of
-from services.orders.order.model import Coverage, Order, Refund, Status
+from services.orders.order.model import Coverage, Order, Part, Refund, Status
 from services.orders.order.state import evolve
 
 
@@ -146,6 +146,11 @@ class Decision:
         due = money.refund_due(self.order)
         if due != self.order.refund_due:
             self.emit(e.RefundDueChanged(at=self.news.at, implied=True, fact=self.news.step, amount=due))
+
+    def permitted(self, part: Part, news: News, letter: str) -> str:
+        """The letter of table 11.4 for a part, where the owner of the order limits it; here it does not."""
+        del part, news
+        return letter
 
     def judged(self, disposition: e.Disposition) -> Judgement:
         return Judgement(disposition, tuple(self.events), self.read_wanted, self.order)

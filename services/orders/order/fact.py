@@ -16,6 +16,7 @@ from services.orders.order.events import (
     FactRef,
     Instant,
     Minor,
+    Sealed,
 )
 from services.orders.order.model import Order
 
@@ -68,6 +69,8 @@ class Fact(Struct, frozen=True, kw_only=True, gc=False):
     read_at: Instant | None = None
     raw: tuple[str, ...] | None = None
     id: str = ""
+    # What `data.buyer` said, sealed under the buyer's key by the caller; never what a record says here.
+    buyer: Sealed | None = None
 
 
 class PlacedLineData(Struct, frozen=True, kw_only=True, gc=False):
@@ -84,7 +87,7 @@ class PlacedLineData(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PlacedData(Struct, frozen=True, kw_only=True, gc=False):
-    """What OrderPlaced states, without what it says of the buyer; a total not stated is reckoned (MO-3)."""
+    """What OrderPlaced states; a total not stated is reckoned (MO-3)."""
 
     payment_method: Literal["COD", "GATEWAY"]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")]
@@ -100,6 +103,8 @@ class PlacedData(Struct, frozen=True, kw_only=True, gc=False):
     courier: str | None = None
     service: str | None = None
     warehouse: str | None = None
+    # Sealed; what it says comes opened and sealed anew in `Fact.buyer`.
+    buyer: str | None = None
 
 
 class MoneyData(Struct, frozen=True, kw_only=True, gc=False):
@@ -121,6 +126,7 @@ class GoodsData(Struct, frozen=True, kw_only=True, gc=False):
     case: str | None = None
     by: Actor | None = None
     deadline: Instant | None = None
+    buyer: str | None = None
 
 
 class NoteData(Struct, frozen=True, kw_only=True, gc=False):
@@ -163,7 +169,7 @@ _NOTHING = GoodsData()
 def decode_fact(body: bytes, fact_id: str) -> Fact:
     """The fact of a record's body. Raises FactInvalid."""
     try:
-        return msgspec.structs.replace(_FACT.decode(body), id=fact_id)
+        return msgspec.structs.replace(_FACT.decode(body), id=fact_id, buyer=None)
     except (msgspec.MsgspecError, UnicodeDecodeError) as fault:
         raise FactInvalid("body", str(fault)) from None
 

@@ -6,6 +6,7 @@ from services.orders.order.decision import Decision
 from services.orders.order.fact import News
 from services.orders.order.model import Fulfilment, Order, Part, Status
 from services.orders.order.parts import active, package_of
+from services.orders.order.requests import asked_still
 
 Moved = tuple[e.MovedPart, ...]
 
@@ -130,7 +131,7 @@ def _close_request(d: Decision, news: News, parts: Moved) -> None:
     request = d.order.request
     if request is None:
         return
-    if request.lines and not set(request.lines) <= {piece.line for piece in parts}:
+    if request.lines and asked_still(d.order, request, parts):
         return
     d.emit(e.CancellationRequestClosed(at=news.at, fact=news.step, implied=True, outcome=e.Outcome.TOO_LATE))
 
@@ -179,6 +180,9 @@ def undo(d: Decision, news: News, package: str, parts: Moved) -> None:
     """MK-11: a booking or a problem is taken back."""
     if TARGETS[news.type] is Fulfilment.IN_TRANSIT:
         d.emit(e.DeliveryProblemSolved(at=news.at, fact=news.ref, parts=parts, package=package))
+        return
+    if news.type == "BookingFailed" and d.order.source != "CHANNEL":
+        d.emit(e.BookingFailed(at=news.at, fact=news.ref, parts=parts, package=package))
         return
     awb = (news.data.awb or "") if news.type == "PackagePrepared" else ""
     d.emit(e.ShipmentCancelled(at=news.at, fact=news.ref, parts=parts, package=package, awb=awb))

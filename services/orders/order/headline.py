@@ -6,27 +6,7 @@ from services.orders.order import money
 from services.orders.order.events import CaseStep, Disposition
 from services.orders.order.model import Billing, Coverage, Fulfilment, Order, Part, Status, Transaction
 from services.orders.order.parts import active, aggregate, in_shipping, merged, package_of, picked_up, speaker
-
-_FULFILMENT = {
-    Fulfilment.READY: "READY_TO_SHIP",
-    Fulfilment.BOOKED: "AWAITING_PICKUP",
-    Fulfilment.IN_TRANSIT: "IN_TRANSIT",
-    Fulfilment.PROBLEM: "DELIVERY_PROBLEM",
-    Fulfilment.DELIVERED: "DELIVERED",
-    Fulfilment.LOST_OR_DAMAGED: "LOST_OR_DAMAGED",
-    Fulfilment.RETURNING: "RETURNING",
-    Fulfilment.RETURNED: "RETURNED",
-}
-_BILLING = {
-    Billing.PENDING: "BILL_PENDING",
-    Billing.ISSUED: "BILL_ISSUED",
-    Billing.PAID: "BILL_PAID",
-}
-_TRANSACTION = {
-    Transaction.AWAITING: "AWAITING_PAYMENT",
-    Transaction.PROCESSING: "PAYMENT_IN_PROCESS",
-    Transaction.SUCCEEDED: "PAYMENT_SUCCEEDED",
-}
+from services.orders.order.statuses import BILLING_HEADLINES, FULFILMENT_HEADLINES, TRANSACTION_HEADLINES
 
 
 def headline(order: Order) -> str:
@@ -43,14 +23,14 @@ def _deciding(order: Order) -> tuple[str, str, list[int], Part | None]:
     part = speaker(order)
     if part is not None and part.value is not Fulfilment.NOT_STARTED:
         events = sorted({each.since for each in active(order) if each.value is part.value})
-        return _FULFILMENT[part.value], "fulfilment", events, part
+        return FULFILMENT_HEADLINES[part.value], "fulfilment", events, part
     if order.billing is not Billing.NONE:
-        return _BILLING[order.billing], "billing", [], None
+        return BILLING_HEADLINES[order.billing], "billing", [], None
     covered = money.coverage(order)
     if covered is not Coverage.UNPAID:
         return covered.value, "coverage", [order.coverage_since or 1], None
     if order.transaction is not Transaction.NONE:
-        return _TRANSACTION[order.transaction], "transaction", [order.transaction_since], None
+        return TRANSACTION_HEADLINES[order.transaction], "transaction", [order.transaction_since], None
     return order.status.value, "order", [order.status_since], None
 
 
@@ -102,12 +82,29 @@ def flags(order: Order) -> dict[str, list[dict[str, Any]]]:
         found["TOTALS_DIFFER"] = []
     if order.on_hold and live:
         found["ON_HOLD"] = []
+    _flag_sold(order, found)
     for doubt in order.doubts:
         code = "UNRECOGNISED" if doubt.disposition is Disposition.UNRECOGNISED else "CHANNEL_CONFLICT"
         named = [part for part in parts if part.line in doubt.lines]
         known = found.setdefault(code, [])
         known += [each for part in named if (each := _named(part)) not in known]
     return found
+
+
+def _flag_sold(order: Order, found: dict[str, list[dict[str, Any]]]) -> None:
+    """HL-4: what only sellers' own orders and their money raise."""
+    billed = order.billing is Billing.ISSUED
+    if billed and money.coverage(order) is Coverage.PARTLY_PAID:
+        found["BILL_PARTLY_PAID"] = []
+    if order.money_to_settle:
+        found["MONEY_TO_SETTLE"] = []
+    if any(entry.collected != entry.expected for entry in order.cod) or any(
+        entry.remitted not in {None, entry.collected} for entry in order.cod
+    ):
+        found["COD_DIFFERENCE"] = []
+    live = order.status in {Status.NEW, Status.CONFIRMED}
+    if live and (order.backordered or order.short):
+        found["STOCK_SHORT"] = [{"line": short.line, "quantity": short.missing} for short in order.short]
 
 
 def _awb_unknown(order: Order, part: Part) -> bool:
@@ -143,6 +140,12 @@ def view(order: Order) -> dict[str, Any]:
         "lines": _lines_view(order),
         "packages": _packages_view(order),
         "money": _money_view(order),
+        "agent": order.agent or None,
+        "page": order.page,
+        "tags": sorted(order.tags, key=str.casefold),
+        "episode": order.episode,
+        "revision": order.revision,
+        "bill": _bill_view(order),
         "return_cases": [
             {
                 "case": case.id,
@@ -158,6 +161,12 @@ def view(order: Order) -> dict[str, Any]:
         "warehouse": order.warehouse,
         "sequence": order.sequence,
     }
+
+
+def _bill_view(order: Order) -> dict[str, Any] | None:
+    if order.billing is Billing.NONE:
+        return None
+    return {"number": order.bill_number or None, "amount": order.bill_amount, "due_at": order.bill_due_at}
 
 
 def _request_view(order: Order) -> dict[str, Any] | None:
@@ -224,6 +233,7 @@ def _money_view(order: Order) -> dict[str, Any]:
     return {
         "currency": order.currency,
         "total": money.total(order),
+        "tax": money.tax(order),
         "payable": money.payable(order),
         "net_paid": money.net_paid(order),
         "outstanding": money.outstanding(order),

@@ -7,14 +7,19 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from services.orders.order.events import (
+from services.orders.order.seller_events import ShortLine
+from services.orders.order.words import (
     Actor,
     CaseStep,
     Disposition,
     FactRef,
     Instant,
     Method,
+    MovedPart,
     PlacedLine,
+    ReceiptSource,
+    Sealed,
+    TaxMode,
 )
 
 
@@ -91,6 +96,9 @@ class Part(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     since: int = 0
     picked_up_at: Instant | None = None
     cancelled_at: Instant | None = None
+    # Of SELLER orders only: where the goods leave from, and when they arrived (T22, T34a).
+    warehouse: str = ""
+    delivered_at: Instant | None = None
     # Steps that no fact has told of yet: event name -> number of the implied event (MK-7).
     implied: dict[str, int] = {}
 
@@ -113,6 +121,9 @@ class Package(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     service: str = ""
     voided_at: Instant | None = None
     news: PackageNews | None = None
+    # What the courier asks for at the door, and whether tax and fees are in it (MO-14).
+    collect: int = 0
+    with_fees: bool = False
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -124,6 +135,26 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     implied: bool = False
     assumed: bool = False
     event: int = 0
+    id: str = ""
+    source: ReceiptSource = ReceiptSource.CHANNEL
+
+
+class CodCash(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The ledger entry of a package's cash: to be collected, collected, remitted (MO-15)."""
+
+    package: str
+    awb: str = ""
+    expected: int = 0
+    collected: int = 0
+    remitted: int | None = None
+    reference: str = ""
+
+
+class CodTold(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Cash that a courier reported before the order could be completed."""
+
+    package: str
+    amount: int
 
 
 class Refund(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -147,6 +178,9 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     by: Actor | None = None
     deadline: Instant | None = None
     event: int = 0
+    reason: str = ""
+    # The quantities asked for, where a request names less than whole lines.
+    parts: tuple[MovedPart, ...] = ()
 
 
 class ReturnCase(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -157,6 +191,7 @@ class ReturnCase(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     step: CaseStep = CaseStep.OPENED
     mark: Mark | None = None
     event: int = 0
+    outcome: str = ""
 
 
 class Doubt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -190,6 +225,8 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     source: str = "CHANNEL"
     reference: str = ""
     placed_at: Instant | None = None
+    # When the present episode began, if it is not the first.
+    reopened_at: Instant | None = None
     discount: int = 0
     shipping_fee: int = 0
     insurance_fee: int = 0
@@ -199,6 +236,8 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     courier: str = ""
     service: str = ""
     warehouse: str = ""
+    # What is known of its buyers, sealed; of a field the last that names it counts (PD-2).
+    buyers: tuple[Sealed, ...] = ()
     episode: int = 1
     revision: int = 1
 
@@ -236,6 +275,30 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     on_hold: bool = False
     hold_mark: Mark | None = None
     doubts: tuple[Doubt, ...] = ()
+
+    # What only SELLER orders and commands bring.
+    page: str = ""
+    agent: str = ""
+    tags: tuple[str, ...] = ()
+    tax_mode: TaxMode = TaxMode.NONE
+    tax_rate: int = 0
+    cancel_reason: str = ""
+    cancel_label: str = ""
+    cancelled_by: Actor | None = None
+    reversals: tuple[Receipt, ...] = ()
+    transaction_reference: str = ""
+    transaction_amount: int = 0
+    # References of gateway payments that are booked, so that the same one again is a duplicate (T27c).
+    allocated: tuple[str, ...] = ()
+    bill_amount: int = 0
+    bill_number: str = ""
+    bill_due_at: Instant | None = None
+    billing_since: int = 0
+    backordered: bool = False
+    short: tuple[ShortLine, ...] = ()
+    money_to_settle: bool = False
+    cod: tuple[CodCash, ...] = ()
+    cod_told: tuple[CodTold, ...] = ()
     # The key of every fact in the history (MK-3) -> number of the event that keeps it.
     seen: dict[str, int] = {}
 

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from services.orders.order.events import Instant, Method, OrderPlaced
+from services.orders.order.events import Instant, Method, OrderPlaced, TaxMode
 from services.orders.order.model import Coverage, Fulfilment, Order, Part, Receipt, Status
+
+# Rates are basis points (CV-3).
+WHOLE = 10_000
 
 
 def rounded(a: int, b: int, c: int) -> int:
@@ -30,7 +33,49 @@ def components(order: Order, quantities: Mapping[str, int]) -> int:
         for line in order.lines
     )
     fees = order.shipping_fee + order.insurance_fee + order.other_fees
-    return goods - min(order.discount, goods) + fees
+    taxable = goods - min(order.discount, goods)
+    if order.tax_mode is TaxMode.EXCLUSIVE:
+        return taxable + tax_on(taxable, order.tax_mode, order.tax_rate) + fees
+    return taxable + fees
+
+
+def tax_on(taxable: int, mode: TaxMode, rate: int) -> int:
+    """MO-4: the tax that comes on top, or that is shown as contained."""
+    match mode:
+        case TaxMode.NONE:
+            return 0
+        case TaxMode.EXCLUSIVE:
+            return rounded(taxable, rate, WHOLE)
+        case TaxMode.INCLUSIVE:
+            return rounded(taxable, rate, WHOLE + rate)
+
+
+def goods_total(order: Order) -> int:
+    """MO-2 over the active parts, those of the last cancellation where none is left."""
+    counted = [part for part in order.parts if not part.cancelled] or _last_cancelled(order)
+    quantities = _quantities(counted)
+    return sum(
+        line_amount(line.unit_price, line.discount, line.quantity, quantities.get(line.line, 0))
+        for line in order.lines
+    )
+
+
+def taxable(order: Order) -> int:
+    """MO-2: goods less the order's discount, which counts at most as much as the goods."""
+    goods = goods_total(order)
+    return goods - min(order.discount, goods)
+
+
+def tax(order: Order) -> int:
+    """MO-4: the tax in or on the total, as the order was placed."""
+    return tax_on(taxable(order), order.tax_mode, order.tax_rate)
+
+
+def _quantities(parts: list[Part]) -> dict[str, int]:
+    quantities: dict[str, int] = {}
+    for part in parts:
+        quantities[part.line] = quantities.get(part.line, 0) + part.quantity
+    return quantities
 
 
 def total_of(placed: OrderPlaced) -> int:
@@ -43,16 +88,17 @@ def total_of(placed: OrderPlaced) -> int:
 
 
 def difference(order: Order) -> int:
-    """By how much the channel's total differs from what its figures add up to (MO-6)."""
+    """By how much the channel's total differs from what its figures add up to (MO-6); else nothing."""
+    if order.source != "CHANNEL":
+        return 0
     return order.placed_total - components(order, {line.line: line.quantity for line in order.lines})
 
 
 def _reckoned(order: Order, parts: list[Part]) -> int:
-    if len(parts) == len(order.parts):
+    # The total of a SELLER order is made from its figures each time (MO-3).
+    if len(parts) == len(order.parts) and order.source == "CHANNEL":
         return order.placed_total
-    quantities: dict[str, int] = {}
-    for part in parts:
-        quantities[part.line] = quantities.get(part.line, 0) + part.quantity
+    quantities = _quantities(parts)
     # The channel's total counts (MO-6): what its figures leave unexplained is a component like the fees.
     return max(0, components(order, quantities) + difference(order))
 
@@ -99,7 +145,10 @@ def net_paid(order: Order) -> int:
 
 
 def payable(order: Order) -> int:
-    """MO-8: total less what was credited; a cancelled order is reckoned against the total it had."""
+    """MO-8: total less what was credited, not below 0; a cancelled order counts with the total it had.
+
+    It could be below once other lines are cancelled: the discount then weighs more on what was credited.
+    """
     if order.status is Status.CANCELLED:
         return total(order)
     return max(0, total(order) - sum(order.credits.values()))
@@ -117,7 +166,8 @@ def coverage(order: Order) -> Coverage:
     if is_cod(order):
         return Coverage.UNPAID
     due = payable(order)
-    if due == 0:
+    # Only a marketplace sells for nothing (MO-6); a SELLER order credited in full stays unpaid (T33).
+    if due == 0 and order.source == "CHANNEL":
         return Coverage.PAID
     paid = net_paid(order)
     if paid <= 0:
@@ -126,7 +176,9 @@ def coverage(order: Order) -> Coverage:
 
 
 def outstanding(order: Order) -> int:
-    """MO-9."""
+    """MO-9; of a completed COD order the buyer owes nothing more, whatever the courier collected (MO-15)."""
+    if order.status is Status.COMPLETED and is_cod(order):
+        return 0
     return max(0, payable(order) - net_paid(order))
 
 

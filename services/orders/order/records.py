@@ -15,6 +15,7 @@ from services.orders.order.chains import (
     chain_rank,
 )
 from services.orders.order.model import (
+    CodTold,
     Doubt,
     Mark,
     Order,
@@ -58,6 +59,7 @@ def completed_details(order: Order, event: e.OrderDetailsCompleted) -> Order:
         courier=event.courier or order.courier,
         service=event.service or order.service,
         warehouse=event.warehouse or order.warehouse,
+        buyers=order.buyers if event.buyer is None else (*order.buyers, event.buyer),
     )
 
 
@@ -112,6 +114,9 @@ def recorded(order: Order, event: e.FactRecorded, number: int) -> Order:
             event=number,
         )
         order = replace(order, doubts=(*order.doubts, doubt))
+    if name == "CodCollected" and event.package:
+        others = tuple(each for each in order.cod_told if each.package != event.package)
+        return replace(order, cod_told=(*others, CodTold(package=event.package, amount=event.amount)))
     if name == "RefundPaid" and event.disposition is e.Disposition.NOTE and fact is not None:
         key = fact_key(fact, event.at)
         if event.amount == 0:
@@ -183,6 +188,9 @@ def noticed(order: Order, event: e.Event, fact: e.FactRef) -> Order:
     kept = event if isinstance(event, e.FactRecorded) else None
     if order.doubts and (kept is None or kept.disposition is e.Disposition.REAFFIRMED):
         order = replace(order, doubts=_cleared(order, event, fact))
+    # Packages of sellers are built here, so that no news of them comes before their lines are known.
+    if order.source != "CHANNEL":
+        return order
     if fact.package and event.at is not None and (fact.type in TARGETS or fact.type in FINAL):
         order = _news_kept(order, fact, event.at, "" if kept is None else kept.awb)
     return order

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from services.orders.order import events as e
 from services.orders.order.chains import REQUEST_RANK
 from services.orders.order.model import Order, Request, ReturnCase, advanced
-from services.orders.order.parts import active
+from services.orders.order.parts import active, picked_up
 
 
 def requested(
@@ -18,8 +18,36 @@ def requested(
         mark = advanced(mark, event.at, read_at, REQUEST_RANK[type(event).__name__])
     if isinstance(event, e.CancellationRequestClosed):
         return replace(order, request=None, request_mark=mark)
-    request = Request(lines=event.lines, at=event.at, by=event.by, deadline=event.deadline, event=number)
+    request = Request(
+        lines=event.lines,
+        at=event.at,
+        by=event.by,
+        deadline=event.deadline,
+        event=number,
+        reason=event.reason,
+        parts=event.parts,
+    )
     return replace(order, request=request, request_mark=mark)
+
+
+def asked_still(order: Order, request: Request, moved: tuple[e.MovedPart, ...] = ()) -> tuple[str, ...]:
+    """The lines of a request of which the asked units are not picked up, those just being moved included.
+
+    A request without quantities, as marketplaces make them, ends for a line with its first pick-up.
+    """
+    if not request.parts:
+        gone = {piece.line for piece in moved}
+        return tuple(line for line in request.lines if line not in gone)
+    left: dict[str, int] = {}
+    for part in active(order):
+        if not picked_up(part):
+            left[part.line] = left.get(part.line, 0) + part.quantity
+    for piece in moved:
+        left[piece.line] = left.get(piece.line, 0) - piece.quantity
+    asked: dict[str, int] = {}
+    for wanted in request.parts:
+        asked[wanted.line] = asked.get(wanted.line, 0) + wanted.quantity
+    return tuple(line for line in request.lines if left.get(line, 0) >= asked.get(line, 1))
 
 
 def without_requested(order: Order, event: e.Moved) -> Order:
@@ -27,13 +55,19 @@ def without_requested(order: Order, event: e.Moved) -> Order:
     request = order.request
     if request is None or not request.lines:
         return order
-    moved = {piece.line for piece in event.parts}
+    if isinstance(event, e.LinesCancelled) and event.accepted and order.source != "CHANNEL":
+        # The command names the request and ends it (T25), also where it asked for some units of a line.
+        return replace(order, request=None)
     if isinstance(event, e.PackagePickedUp):
-        left = tuple(line for line in request.lines if line not in moved)
+        # The parts have moved already where the request knows its units.
+        left = asked_still(order, request, () if request.parts else event.parts)
     else:
         alive = {part.line for part in active(order)}
         left = tuple(line for line in request.lines if line in alive)
-    return replace(order, request=replace(request, lines=left) if left else None)
+    if not left:
+        return replace(order, request=None)
+    parts = tuple(piece for piece in request.parts if piece.line in left)
+    return replace(order, request=replace(request, lines=left, parts=parts))
 
 
 def cased(
@@ -58,5 +92,6 @@ def cased(
         step=step,
         lines=tuple(dict.fromkeys((*known.lines, *event.lines))),
         mark=advanced(known.mark, event.at, read_at),
+        outcome=event.outcome if isinstance(event, e.ReturnCaseClosed) else known.outcome,
     )
     return replace(order, cases=tuple(case if each.id == event.case else each for each in order.cases))

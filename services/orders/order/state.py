@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from services.orders.order import events as e
 from services.orders.order import money
+from services.orders.order.adopting import adopted
 from services.orders.order.ledger import paid
 from services.orders.order.model import (
     Fulfilment,
@@ -31,6 +32,13 @@ from services.orders.order.parts import (
 )
 from services.orders.order.records import completed_details, noticed, recorded
 from services.orders.order.requests import cased, requested, without_requested
+from services.orders.order.seller_state import (
+    delivered,
+    placed_by_seller,
+    to_settle,
+    told_by_seller,
+    unpacked,
+)
 
 __all__ = ["Mark", "Order", "Package", "Part", "evolve", "fold"]
 
@@ -61,6 +69,12 @@ def evolve(order: Order | None, event: e.Event) -> Order:
 
 
 def _placed(event: e.OrderPlaced) -> Order:
+    order = _placed_at_channel(event)
+    # The hot path of marketplace placements carries nothing of what only sellers' orders have.
+    return order if event.source == "CHANNEL" else placed_by_seller(order, event)
+
+
+def _placed_at_channel(event: e.OrderPlaced) -> Order:
     fact = event.fact
     return Order(
         sequence=1,
@@ -94,6 +108,7 @@ def _placed(event: e.OrderPlaced) -> Order:
         courier=event.courier,
         service=event.service,
         warehouse=event.warehouse,
+        buyers=() if event.buyer is None else (event.buyer,),
         seen={} if fact is None else {fact_key(fact, event.at): 1},
     )
 
@@ -129,10 +144,12 @@ def _applied(order: Order, event: e.Event, number: int) -> Order:
             return completed_details(order, event)
         case e.FactRecorded():
             return recorded(order, event, number)
+        case e.ChannelStateAdopted():
+            return adopted(order, event, number)
         case e.ExpectedFeesFrozen() | e.OrderPlaced():
             return order
         case _:
-            assert_never(event)
+            return told_by_seller(order, event, number)
 
 
 Goods = (
@@ -150,6 +167,8 @@ Goods = (
     | e.OrderCancelled
     | e.LinesAccepted
     | e.OrderCompleted
+    | e.PackageUnprepared
+    | e.BookingFailed
 )
 
 
@@ -165,10 +184,20 @@ def _goods(order: Order, event: Goods, number: int) -> Order:
             return _carried(moved, event.package, event.courier, event.service)
         case e.ShipmentBooked():
             moved = _set(order, event, number, Fulfilment.BOOKED)
+            if event.collect or event.with_fees:
+                moved = change_package(
+                    moved,
+                    event.package,
+                    lambda each: replace(each, collect=event.collect, with_fees=event.with_fees),
+                )
             return _carried(moved, event.package, event.courier, event.service)
         case e.ShipmentCancelled():
             moved = _set(order, event, number, Fulfilment.READY)
             return announced(unbooked(moved, event.package, event.at), event.package, event.awb)
+        case e.BookingFailed():
+            return unbooked(_set(order, event, number, Fulfilment.READY), event.package, event.at)
+        case e.PackageUnprepared():
+            return unpacked(order, event, number)
         case e.PackagePickedUp():
             return without_requested(_set(order, event, number, Fulfilment.IN_TRANSIT), event)
         case e.DeliveryProblemSolved():
@@ -176,13 +205,13 @@ def _goods(order: Order, event: Goods, number: int) -> Order:
         case e.DeliveryProblemReported():
             return _set(order, event, number, Fulfilment.PROBLEM)
         case e.PackageDelivered():
-            return _set(order, event, number, Fulfilment.DELIVERED)
+            return delivered(_set(order, event, number, Fulfilment.DELIVERED), event)
         case e.PackageLostOrDamaged():
-            return _set(order, event, number, Fulfilment.LOST_OR_DAMAGED)
+            return to_settle(_set(order, event, number, Fulfilment.LOST_OR_DAMAGED))
         case e.ReturnStarted():
             return _set(order, event, number, Fulfilment.RETURNING)
         case e.ReturnReceived():
-            return _set(order, event, number, Fulfilment.RETURNED)
+            return to_settle(_set(order, event, number, Fulfilment.RETURNED))
         case _:
             assert_never(event)
 
@@ -204,7 +233,8 @@ def _set(order: Order, event: e.Moved, number: int, value: Fulfilment) -> Order:
             part,
             value=value,
             package=event.package or part.package,
-            mark=advanced(part.mark, at, read_at),
+            # Only facts move a watermark (MK-4): a courier's clock need not agree with that of a command.
+            mark=part.mark if event.fact is None else advanced(part.mark, at, read_at),
             since=number,
             implied=implied,
             picked_up_at=at if taken else part.picked_up_at,
@@ -261,6 +291,9 @@ def _cancelled(order: Order, event: e.LinesCancelled | e.OrderCancelled, number:
         status=Status.CANCELLED,
         status_since=number,
         cancelled_at=_latest([part.cancelled_at for part in moved.parts], at),
+        cancel_reason=event.reason,
+        cancel_label=event.label,
+        cancelled_by=event.by,
         transaction=Transaction.NONE,
         transaction_since=number if order.transaction is not Transaction.NONE else order.transaction_since,
         request=None,

@@ -60,7 +60,7 @@ def test_a_fact_reads_the_same_in_both_ways(ce_type: str) -> None:
 
 
 def test_the_twin_of_facts_knows_every_field() -> None:
-    assert set(twins.Fact.__struct_fields__) == channels.Fact.model_fields.keys() | {"id"}
+    assert set(twins.Fact.__struct_fields__) == channels.Fact.model_fields.keys() | {"id", "buyer"}
     assert set(twins.PlacedData.__struct_fields__) == channels.Placement.model_fields.keys()
     assert set(twins.PlacedLineData.__struct_fields__) == channels.PlacedLine.model_fields.keys()
     assert set(twins.MoneyData.__struct_fields__) == channels.Money.model_fields.keys()
@@ -71,7 +71,7 @@ def test_the_twin_of_facts_knows_every_field() -> None:
     )
 
 
-@pytest.mark.parametrize("ce_type", current("orders"))
+@pytest.mark.parametrize("ce_type", [each for each in current("orders") if event_name(each) in EVENTS])
 def test_a_public_event_reads_and_writes_the_same_in_both_ways(ce_type: str) -> None:
     body = golden(ce_type)
     twin = msgspec.json.decode(body, type=PUBLIC_TYPES[event_name(ce_type)])

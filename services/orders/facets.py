@@ -1,0 +1,84 @@
+"""What filters and searches of the order list look for: each word of an order as a 64-bit hash (LS-2).
+
+One index over an array of hashes serves every filter, every search and every combination of them. A hash
+holds the seller, so that the words of one seller never meet those of another. Two of a seller's words that
+share a hash are to be expected once in some billions of them; the list compares nothing further.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from services.orders.order import money
+from services.orders.order.model import Order
+from services.orders.order.parts import aggregate
+
+# The filters of LS-2 that compare one word, by the name of their query field; dates are no words.
+FILTERS: Final = (
+    "headline", "flag", "order_status", "request", "coverage", "transaction", "fulfilment", "billing",
+    "channel", "shop", "source", "agent", "warehouse", "courier", "method", "tag", "marketplace_number",
+)  # fmt: skip
+SEARCH: Final = "search"
+OPEN: Final = "OPEN"
+NONE: Final = "NONE"
+
+
+def word_of(text: str) -> str:
+    """The form in which words are compared: without outer spaces, and without case (AT-3)."""
+    return text.strip().casefold()
+
+
+def facet(seller: str, kind: str, text: str) -> int:
+    """The hash that stands for a word of a filter or of the search, between -2^63 and 2^63 - 1."""
+    # Stored: another hash, or another order of the parts, is a new version of the read model.
+    digest = blake2b(f"{seller}\x1f{kind}\x1f{word_of(text)}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "big", signed=True)
+
+
+# Words that many orders share; numbers of orders and shipments would only push them out.
+_shared = lru_cache(maxsize=50_000)(facet)
+
+
+def facets(order: Order, headline: str, flags: Iterable[str]) -> list[int]:
+    """The hashes of everything that the order can be found by."""
+    seller = order.seller
+    found = {_shared(seller, kind, text) for kind, text in _words(order, headline, flags) if text}
+    if order.marketplace_number:
+        found.add(facet(seller, "marketplace_number", order.marketplace_number))
+    found.update(facet(seller, SEARCH, text) for text in _numbers(order) if text)
+    return sorted(found)
+
+
+def _words(order: Order, headline: str, flags: Iterable[str]) -> Iterator[tuple[str, str]]:
+    yield "headline", headline
+    for flag in flags:
+        yield "flag", flag
+    yield "order_status", order.status.value
+    yield "request", NONE if order.request is None else OPEN
+    yield "coverage", money.coverage(order).value
+    yield "transaction", order.transaction.value
+    yield "fulfilment", aggregate(order).value
+    yield "billing", order.billing.value
+    yield "channel", order.channel
+    yield "shop", order.shop
+    yield "source", order.source
+    yield "agent", order.agent
+    yield "method", order.method.value
+    for tag in order.tags:
+        yield "tag", tag
+    yield "warehouse", order.warehouse
+    for part in order.parts:
+        yield "warehouse", "" if part.cancelled else part.warehouse
+    yield "courier", order.courier
+    for package in order.packages:
+        yield "courier", package.courier
+
+
+def _numbers(order: Order) -> Iterator[str]:
+    """What the search finds whole: the order's numbers, and live and announced AWBs."""
+    yield order.number
+    yield order.marketplace_number
+    yield order.reference
+    for package in order.packages:
+        yield package.awb
