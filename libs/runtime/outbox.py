@@ -5,6 +5,7 @@ never skipped by number, so one that commits late is published late, not lost.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ def insertion(schema: str, records: Sequence[Outgoing]) -> Part:
 
 
 class OutboxSource:
-    """The outbox as a relay's source; the mark is the ids that `done` removes."""
+    """The outbox as a relay's source; a mark is the ids that `done` removes."""
 
     def __init__(self, pool: AsyncPool, schema: str) -> None:
         self._pool = pool
@@ -70,10 +71,11 @@ class OutboxSource:
         """Whether a relay has just asked here: it leads, and a bell in memory reaches it without NOTIFY."""
         return monotonic() - self._fetched_at < FOLLOWED_SECONDS
 
-    async def fetch(self, after: Any | None) -> Chunk | None:
-        """The oldest rows that are not in flight; `after` is the mark whose rows are."""
+    async def fetch(self, after: Sequence[Any]) -> Chunk | None:
+        """The oldest rows that are not in flight; `after` are the marks whose rows are."""
         async with transient_faults(), self._pool.connection() as connection:
-            cursor = await connection.execute(self._fetch, [list(after or ()), CHUNK_ROWS], binary=True)
+            in_flight = list(chain.from_iterable(after))
+            cursor = await connection.execute(self._fetch, [in_flight, CHUNK_ROWS], binary=True)
             rows = await cursor.fetchall()
         self._fetched_at = monotonic()
         if not rows:
@@ -81,9 +83,9 @@ class OutboxSource:
         records = [Outgoing(row[1], row[2].encode(), row[4], _HEADERS.decode(row[3])) for row in rows]
         return Chunk(records, [row[0] for row in rows], rows[0][5], more=len(rows) == CHUNK_ROWS)
 
-    async def done(self, mark: Any) -> None:
+    async def done(self, marks: Sequence[Any]) -> None:
         async with transient_faults(), self._pool.connection() as connection:
-            await connection.execute(self._remove, [mark])
+            await connection.execute(self._remove, [list(chain.from_iterable(marks))])
 
 
 async def unpublished(pool: AsyncPool, schema: str) -> int:

@@ -387,22 +387,21 @@ class MirrorSource:
         self._pool = pool
         self._schema = sql.Identifier(schema)
 
-    async def fetch(self, after: Any | None) -> Chunk | None:
+    async def fetch(self, after: Sequence[Any]) -> Chunk | None:
         """The next rows by id; the position is that of the last, since ids appear in order."""
         async with (
             transient_faults(),
             self._pool.connection() as connection,
             connection.cursor(row_factory=class_row(Parked)) as cursor,
         ):
-            if after is None:
-                after = await self._remembered(connection)
+            start = after[-1] if after else await self._remembered(connection)
             await cursor.execute(
                 sql.SQL(
                     "SELECT id, source, partition, position, key, reason, fingerprint, detail, attempts,"
                     " headers, record_key, value, produced_at, parked_at FROM {}.parked"
                     " WHERE id > %b::bigint ORDER BY id LIMIT {}"
                 ).format(self._schema, sql.Literal(MIRROR_ROWS)),
-                [after],
+                [start],
             )
             rows = await cursor.fetchall()
         if not rows:
@@ -416,14 +415,14 @@ class MirrorSource:
         row = await cursor.fetchone()
         return 0 if row is None else int(row[0])
 
-    async def done(self, mark: Any) -> None:
+    async def done(self, marks: Sequence[Any]) -> None:
         async with transient_faults(), self._pool.connection() as connection:
             await connection.execute(
                 sql.SQL(
                     "INSERT INTO {} (name, position) VALUES (%b, %b::bigint) ON CONFLICT (name) DO UPDATE"
                     " SET position = excluded.position, updated_at = clock_timestamp()"
                 ).format(sql.SQL("{}.followers").format(self._schema)),
-                [MIRROR_NAME, mark],
+                [MIRROR_NAME, marks[-1]],
             )
 
 

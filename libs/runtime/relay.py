@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 RETRY_SECONDS_FIRST = 0.2
 RETRY_SECONDS_MAX = 5.0
 REMEMBER_SECONDS_MAX = 3.0
+# What is published within this time is remembered with one statement; a crash publishes that much again.
+GATHER_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,15 @@ class Chunk:
 class Source(Protocol):
     """Where a relay's records come from."""
 
-    async def fetch(self, after: Any | None) -> Chunk | None:
-        """The next records after the mark (None: after what is remembered); None when there are none.
+    async def fetch(self, after: Sequence[Any]) -> Chunk | None:
+        """The next records after the last mark; None when there are none.
 
-        The mark may not be remembered yet, but every one before it is.
+        The marks are those that may not be remembered yet, in order; every one before them is. Without
+        any: after what is remembered.
         """
 
-    async def done(self, mark: Any) -> None:
-        """Remember that everything up to the mark is acknowledged."""
+    async def done(self, marks: Sequence[Any]) -> None:
+        """Remember that everything of the marks, at least one and in order, is acknowledged."""
 
 
 class Relay:
@@ -75,6 +78,11 @@ class Relay:
         self._bell = bell
         self._freshness = freshness
         self._remembering: asyncio.Task[None] | None = None
+        # The marks of what is published and may not be remembered yet, and the one before them.
+        self._due: list[Any] = []
+        self._before: list[Any] = []
+        # Set while somebody waits for them to be remembered.
+        self._hurry = asyncio.Event()
         self.leading = False
         self.last_fault = ""
 
@@ -90,19 +98,20 @@ class Relay:
             self.leading = False
             if self._remembering is not None:
                 # What it remembers need not be published again; should it fail, it is.
+                self._hurry.set()
                 await asyncio.wait({self._remembering}, timeout=REMEMBER_SECONDS_MAX)
+                self._remembering.cancel()
                 self._remembering = None
 
     async def _follow(self) -> None:
-        mark: Any | None = None
+        self._forget()
         backoff = RETRY_SECONDS_FIRST
         while True:
             try:
-                chunk = await self._source.fetch(mark)
+                chunk = await self._source.fetch([*(self._due or self._before)])
                 while chunk is not None:
-                    after = await self._publish_and_read_on(chunk)
+                    chunk = await self._publish_and_read_on(chunk)
                     self.last_fault, backoff = "", RETRY_SECONDS_FIRST
-                    mark, chunk = chunk.mark, after
                 OUTBOX_OLDEST_SECONDS.labels(self.service, self.name).set(0)
                 backoff = RETRY_SECONDS_FIRST
                 self.last_fault = ""
@@ -112,9 +121,9 @@ class Relay:
                 self.last_fault = str(fault)
                 OUTBOX_ERRORS.labels(self.service, self.name).inc()
                 log.warning("publish_retried", service=self.service, relay=self.name, fault=str(fault))
-                mark = None
                 with suppress(Transient):
                     await self._remembered()
+                self._forget()
                 await asyncio.sleep(backoff)
                 backoff = min(RETRY_SECONDS_MAX, backoff * 2)
 
@@ -124,7 +133,7 @@ class Relay:
             await self._publish(chunk)
             return None
         await self._remembered()
-        ahead = asyncio.ensure_future(self._source.fetch(chunk.mark))
+        ahead = asyncio.ensure_future(self._source.fetch([*self._due, chunk.mark]))
         try:
             await self._publish(chunk)
         except BaseException:
@@ -141,16 +150,37 @@ class Relay:
             await self._publisher.publish(chunk.records)
         if self._freshness is not None:
             self._freshness.reached([record.headers for record in chunk.records])
-        await self._remembered()
-        # Beside the next fetch: nobody waits for it, and undone it only means that the records go out again.
-        self._remembering = asyncio.create_task(self._source.done(chunk.mark), name="remember the mark")
+        self._due.append(chunk.mark)
+        await self._remembered(at_once=chunk.more)
+        if self._remembering is None:
+            # Beside the next fetch: nobody waits for it, and undone it means that the records go out again.
+            self._remembering = asyncio.create_task(self._remember(), name="remember the marks")
+        if chunk.more:
+            self._hurry.set()
         for record in chunk.records[:1]:
             OUTBOX_PUBLISHED.labels(self.service, record.topic).inc(len(chunk.records))
 
+    async def _remember(self) -> None:
+        self._hurry.clear()
+        while self._due:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_SECONDS):
+                    await self._hurry.wait()
+            marks = self._due.copy()
+            await self._source.done(marks)
+            del self._due[: len(marks)]
+            self._before = marks[-1:]
+
+    def _forget(self) -> None:
+        """Go on after what the source remembers."""
+        self._due.clear()
+        self._before.clear()
+
     async def _remembered(self, *, at_once: bool = True) -> None:
-        """Return when the last mark is remembered, or raise what kept it from being; else only look."""
+        """Return when what is being remembered is, or raise what kept it from being; else only look."""
         task = self._remembering
         if task is not None and (at_once or task.done()):
+            self._hurry.set()
             self._remembering = None
             await task
 

@@ -17,7 +17,7 @@ from services.orders.rebuild import Rebuild
 log = structlog.get_logger(__name__)
 
 BATCH_EVENTS = 1_000
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.05
 _LIVE = Tables()
 
 

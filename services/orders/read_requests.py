@@ -4,6 +4,7 @@ At most one waits per order. News that needs a reading while one waits gives it 
 of the older request never takes the newer one with it.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -24,28 +25,28 @@ _TOPIC = ORDERS_ACTIONS.name
 
 
 class ReadRequests:
-    """The requests as a relay's source; the mark is the number of the last one."""
+    """The requests as a relay's source; a mark is the number of the last one."""
 
     def __init__(self, pool: AsyncPool) -> None:
         self._pool = pool
 
-    async def fetch(self, after: Any | None) -> Chunk | None:
+    async def fetch(self, after: Sequence[Any]) -> Chunk | None:
         """The next requests by number. They are given under the writer's lock, so none appears behind it."""
         async with transient_faults(), self._pool.connection() as connection:
             cursor = await connection.execute(
                 "SELECT id, connection, external_id, reason, requested_at, traceparent"
                 " FROM orders.read_requests WHERE id > %s ORDER BY id LIMIT %s",
-                [after or 0, CHUNK_REQUESTS],
+                [after[-1] if after else 0, CHUNK_REQUESTS],
             )
             rows = await cursor.fetchall()
         if not rows:
             return None
         return Chunk([_outgoing(row) for row in rows], rows[-1][0], rows[0][4], len(rows) == CHUNK_REQUESTS)
 
-    async def done(self, mark: Any) -> None:
+    async def done(self, marks: Sequence[Any]) -> None:
         """Remove what is acknowledged; a request made anew meanwhile has a higher number and stays."""
         async with transient_faults(), self._pool.connection() as connection:
-            await connection.execute("DELETE FROM orders.read_requests WHERE id <= %s", [mark])
+            await connection.execute("DELETE FROM orders.read_requests WHERE id <= %s", [marks[-1]])
 
 
 def _outgoing(row: tuple[Any, ...]) -> Outgoing:

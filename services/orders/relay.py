@@ -4,7 +4,7 @@ Exactly one public event for each stored event of an order, with the same sequen
 `<order id>/<sequence>` (OM-12, P2). Stored events never leave the service.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -117,16 +117,17 @@ def cloud_event(event: PublicEvent) -> dict[str, Any]:
 
 
 class StoreSource:
-    """The event store as the relay's source; the mark is the position of the last event."""
+    """The event store as the relay's source; a mark is the position of the last event."""
 
     def __init__(self, pool: AsyncPool) -> None:
         self._pool = pool
 
-    async def fetch(self, after: Any | None) -> Chunk | None:
+    async def fetch(self, after: Sequence[Any]) -> Chunk | None:
         """The next events by position. Commit order is position order, so none can appear behind it."""
         async with transient_faults(), self._pool.connection() as connection:
-            start = after
-            if start is None:
+            if after:
+                start = after[-1]
+            else:
                 cursor = await connection.execute(
                     "SELECT position FROM orders.followers WHERE name = %s", [FOLLOWER]
                 )
@@ -143,14 +144,14 @@ class StoreSource:
             return None
         return Chunk(_records(rows), rows[-1][0], rows[0][5], more=len(rows) == CHUNK_EVENTS)
 
-    async def done(self, mark: Any) -> None:
+    async def done(self, marks: Sequence[Any]) -> None:
         async with transient_faults(), self._pool.connection() as connection:
             await connection.execute(
                 "INSERT INTO orders.followers (name, position) VALUES (%s, %s) ON CONFLICT (name)"
                 # A leader that did not notice its replacement sets nothing back.
                 " DO UPDATE SET position = excluded.position, updated_at = clock_timestamp()"
                 " WHERE followers.position < excluded.position",
-                [FOLLOWER, mark],
+                [FOLLOWER, marks[-1]],
                 prepare=True,
             )
 

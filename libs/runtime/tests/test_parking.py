@@ -297,19 +297,19 @@ async def test_keys_that_are_parked_stay_so_until_the_transaction_ends(pool: Asy
 @pytest.mark.connected
 async def test_the_mirror_follows_and_remembers(pool: AsyncPool) -> None:
     source = MirrorSource(pool, SCHEMA)
-    assert await source.fetch(None) is None
+    assert await source.fetch([]) is None
     await park_all(pool, parked_row(record(1), "FAILED"), parked_row(record(2), BEHIND))
-    first = await source.fetch(None)
+    first = await source.fetch([])
     assert first is not None
     assert [dict(out.headers)["jejak-parked-offset"] for out in first.records] == [b"1", b"2"]
-    assert await source.fetch(first.mark) is None
-    again = await source.fetch(None)
+    assert await source.fetch([first.mark]) is None
+    again = await source.fetch([])
     assert again is not None
     assert again.mark == first.mark
-    await source.done(first.mark)
-    assert await source.fetch(None) is None
+    await source.done([first.mark])
+    assert await source.fetch([]) is None
     await park_all(pool, parked_row(record(3), "FAILED"))
-    after = await MirrorSource(pool, SCHEMA).fetch(None)
+    after = await MirrorSource(pool, SCHEMA).fetch([])
     assert after is not None
     assert [dict(out.headers)["jejak-parked-offset"] for out in after.records] == [b"3"]
 
@@ -323,9 +323,9 @@ async def test_ids_become_visible_in_their_order(pool: AsyncPool) -> None:
             parking_too = asyncio.create_task(park_all(pool, parked_row(record(2, "k-2"), "FAILED")))
             # The second waits for the first's commit, so that a mirror cannot pass over it.
             await until_one_waits(watcher)
-            assert await source.fetch(None) is None
+            assert await source.fetch([]) is None
         await parking_too
-    chunk = await source.fetch(None)
+    chunk = await source.fetch([])
     assert chunk is not None
     assert [dict(out.headers)["jejak-parked-offset"] for out in chunk.records] == [b"1", b"2"]
 

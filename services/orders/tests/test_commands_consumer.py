@@ -94,7 +94,7 @@ async def rows(pool: AsyncPool, statement: str) -> list[tuple[Any, ...]]:
 
 async def answers(pool: AsyncPool) -> list[dict[str, Any]]:
     """What is on its way to the topic of answers, in order."""
-    chunk = await OutboxSource(pool, "orders").fetch(None)
+    chunk = await OutboxSource(pool, "orders").fetch([])
     found = []
     for record in chunk.records if chunk is not None else ():
         headers = dict(record.headers)

@@ -88,9 +88,9 @@ async def test_mk_3_a_fact_that_is_told_again_asks_for_nothing(
     strange = fact("UnknownStatusReported", "1", minute=30, status="teleported")
     await handler.handle([log.record(placed("1")), log.record(strange)], {})
     source = ReadRequests(pool)
-    chunk = await source.fetch(None)
+    chunk = await source.fetch([])
     assert chunk is not None
-    await source.done(chunk.mark)
+    await source.done([chunk.mark])
     await handler.handle([log.record(strange)], {0: 1})
     assert await asked(pool) == []
 
@@ -102,19 +102,19 @@ async def test_ac_13_one_waits_per_order_and_news_while_it_goes_out_is_not_lost(
     first = fact("UnknownStatusReported", "1", minute=30, status="teleported")
     await handler.handle([log.record(placed("1")), log.record(first)], {})
     source = ReadRequests(pool)
-    going_out = await source.fetch(None)
+    going_out = await source.fetch([])
     assert going_out is not None
     # The reading that this asks for may begin before the next news comes: that needs one of its own.
     second = fact("UnknownStatusReported", "1", minute=31, status="teleported back")
     await handler.handle([log.record(second)], {0: 1})
     assert len(await asked(pool)) == 1
-    await source.done(going_out.mark)
+    await source.done([going_out.mark])
     assert await asked(pool) == [("1", "UNRECOGNISED")]
     assert await unsent(pool) == 1
-    again = await source.fetch(going_out.mark)
+    again = await source.fetch([going_out.mark])
     assert again is not None
     assert again.mark > going_out.mark
-    await source.done(again.mark)
+    await source.done([again.mark])
     assert await unsent(pool) == 0
 
 

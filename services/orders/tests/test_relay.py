@@ -116,7 +116,7 @@ async def test_a_relay_that_died_before_it_remembered_publishes_the_same_again(
     stored = await hold(pool, 2)
     publisher = Publisher(KafkaSettings(bootstrap_servers=kafka), client_id="test")
     async with publisher.lent():
-        chunk = await relay.StoreSource(pool).fetch(None)
+        chunk = await relay.StoreSource(pool).fetch([])
         assert chunk is not None
         await publisher.publish(chunk.records)  # ... and here it is killed.
         bell = Bell(database, "orders_events", fallback_seconds=0.2)
