@@ -88,7 +88,7 @@ class Desk:
         return await self.became(message)
 
     async def published(self) -> list[dict[str, Any]]:
-        chunk = await OutboxSource(self.pool, "channels").fetch(None)
+        chunk = await OutboxSource(self.pool, "channels").fetch([])
         return [] if chunk is None else [json.loads(one.value or b"") for one in chunk.records]
 
     async def asked(self) -> dict[str, int]:

@@ -62,7 +62,7 @@ async def pushed(desk: Desk, *messages: tuple[bytes, str, str | None]) -> None:
 
 async def carried(desk: Desk) -> list[str | None]:
     """The traceparents of the facts in the outbox."""
-    chunk = await OutboxSource(desk.pool, "channels").fetch(None)
+    chunk = await OutboxSource(desk.pool, "channels").fetch([])
     assert chunk is not None
     found = [dict(record.headers).get("traceparent") for record in chunk.records]
     return [None if value is None else value.decode() for value in found]
