@@ -1,4 +1,4 @@
-"""The door of orders: `python -m services.orders <role or command>`; migrate, redrive, rebuild, machine."""
+"""The door of orders: `python -m services.orders <role or command>`; commands beside roles."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ def main(argv: list[str]) -> int:
         "machine": _machine,
         "register-seller": _register,
         "rewrap-keys": _rewrap,
+        "verify-timers": _verify_timers,
     }
     return enter(argv, "orders", __doc__, _service, roles=ROLES, commands=commands)
 
@@ -46,6 +47,12 @@ def _rewrap(argv: list[str]) -> int:
     from services.orders.rewrapping import main as rewrap
 
     return rewrap(argv)
+
+
+def _verify_timers(argv: list[str]) -> int:
+    from services.orders.timer_verifying import main as verify_timers
+
+    return verify_timers(argv)
 
 
 def _machine(argv: list[str]) -> int:

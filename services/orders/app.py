@@ -40,6 +40,7 @@ from services.orders.registry.standing import StandingCallers
 from services.orders.relay import StoreSource, unpublished
 from services.orders.settings import OrdersSettings
 from services.orders.surroundings import SellerTermsReader
+from services.orders.timer_verifying import TimersVerifier
 from services.orders.timers import TimersRunner
 from services.orders.views import OrderViews, waiting_and_parked
 
@@ -134,6 +135,7 @@ def _add_projector(process: Process, pool: AsyncPool, settings: OrdersSettings) 
 def _add_timers(process: Process, pool: AsyncPool, settings: OrdersSettings) -> None:
     runner = TimersRunner(pool, settings.dsn, SellerTermsReader(pool))
     process.task("timers", runner.run)
+    process.task("timers verifier", TimersVerifier(pool, settings.dsn).run)
     process.health.ready("timers", lambda: runner.last_fault or None)
 
 

@@ -22,7 +22,7 @@ from services.orders.buyers import Buyers, SealedBuyer
 from services.orders.holds import HoldFalse, HoldKeys
 from services.orders.inputs import FIELD_INVALID, Unreadable, read_object
 from services.orders.order.allowing import allowed_now
-from services.orders.order.commands import Command, Given, Hold, Policies
+from services.orders.order.commands import Command, Given, Hold
 from services.orders.order.decide import decide
 from services.orders.order.deciding import Decided, NumberNeeded, Refusal
 from services.orders.order.events import Actor, Event
@@ -166,7 +166,7 @@ class Decider:
             hold = self._hold(asked, command)
         except HoldFalse as false:
             return _refusal(asked, standing, FIELD_INVALID, [FieldFault("hold", FIELD_INVALID, str(false))])
-        given = await self._terms.given(command, asked.caller.seller, _given(asked, actor, hold))
+        given = await self._terms.given(command, asked.caller.seller, _given(asked, actor, hold), order)
         return await self._decided(asked, standing, command, given, numbers)
 
     async def _reported(
@@ -178,21 +178,22 @@ class Decider:
             return _refusal(asked, standing, FIELD_INVALID, fact)
         if is_channels(standing.order, actor, fact.type):
             return _refusal(asked, standing, "CHANNEL_OWNED")
-        given = await self._terms.given(None, standing.order.seller, _given(asked, actor, None))
+        order = standing.order
+        given = await self._terms.given(None, order.seller, _given(asked, actor, None), order)
         proposed: Proposed | None = None
         try:
             try:
-                judged = judge_seller_fact(standing.order, fact, given)
+                judged = judge_seller_fact(order, fact, given)
             except NumberNeeded as needed:
                 proposed = await numbers.propose(series_of(needed.series, given.seller, asked.at))
                 given = replace(given, proposed_numbers={needed.series: proposed.number})
-                judged = judge_seller_fact(standing.order, fact, given)
+                judged = judge_seller_fact(order, fact, given)
         except FactInvalid as fault:
             return _refusal(
                 asked, standing, FIELD_INVALID, [FieldFault(fault.field, FIELD_INVALID, fault.message)]
             )
-        decided = Decided(judged.events, judged.order or standing.order)
-        concluded = _accepted(asked, standing, decided, proposed, None, policies=given.policies)
+        decided = Decided(judged.events, judged.order or order)
+        concluded = _accepted(asked, standing, decided, proposed, None, given=given)
         answer = concluded.answer
         told = replace(answer, body={**answer.body, "disposition": judged.disposition.value})
         return replace(concluded, answer=told)
@@ -229,7 +230,7 @@ class Decider:
         if isinstance(found, Refusal):
             return _refusal(asked, standing, found.code, found.fields)
         if asked.is_preview:
-            return _accepted(asked, standing, found, proposed, None, policies=given.policies)
+            return _accepted(asked, standing, found, proposed, None, given=given)
         # Only now, so that no key is made for a person of whom nothing is kept.
         told = await sealed(self._buyers, command, asked.order_id, asked.caller.seller)
         text = await sealed_text(self._buyers, command, asked.order_id, order, asked.caller.seller)
@@ -237,7 +238,7 @@ class Decider:
             given = replace(given, buyer=None if told is None else told.sealed, text=text)
             found = decide(order, command, given)
             assert isinstance(found, Decided), "Sealed data is no ground for a refusal."
-        return _accepted(asked, standing, found, proposed, told, policies=given.policies)
+        return _accepted(asked, standing, found, proposed, told, given=given)
 
 
 def _actor(asked: Asked, standing: Standing | None, body: dict[str, Any], stated: str | None) -> Actor | None:
@@ -286,9 +287,10 @@ def _accepted(
     proposed: Proposed | None,
     told: SealedBuyer | None,
     *,
-    policies: Policies,
+    given: Given,
 ) -> Concluded:
     version = 0 if standing is None else standing.version
+    before = None if standing is None else standing.order
     answer = accepted(
         asked.order_id,
         status=201 if asked.places else 200,
@@ -312,9 +314,7 @@ def _accepted(
         position=0 if standing is None else standing.position,
         placed_by=_told_as(asked.caller) if standing is None else standing.placed_by,
         search_hashes=_hashes(asked.order_id, found.events, told),
-        timers=timer_rows(
-            asked.order_id, started(None if standing is None else standing.order, found.order, policies)
-        ),
+        timers=timer_rows(asked.order_id, started(before, found.order, given.policies_of)),
     )
 
 

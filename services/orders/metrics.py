@@ -20,3 +20,12 @@ TIMERS = Counter(
     "Due timers by kind and outcome: fired, or ended without an event.",
     ["kind", "outcome"],
 )
+TIMERS_VERIFIED = Counter(
+    "orders_timers_verified_total", "Orders whose rows of timers were compared with their events (TI-9)."
+)
+TIMER_DIFFERENCES = Counter(
+    "orders_timer_differences_total",
+    "Differences between rows of timers and events, each time they are seen: MISSING or UNEXPECTED rows, and"
+    " UNREADABLE events.",
+    ["difference"],
+)

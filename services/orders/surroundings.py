@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from libs.runtime.errors import Transient
 from libs.runtime.postgres import AsyncPool, transient_faults
 from services.orders.order.commands import Command, Given, PlaceOrder, Policies, SellerTerms
+from services.orders.order.state import Order
+from services.orders.order.timers import versions
 from services.orders.order.words import Method, TaxMode
 from services.orders.product_links import links_of, names_of, products_named
 from services.orders.registry import reading
@@ -44,14 +46,19 @@ class SellerTermsReader:
     def __init__(self, pool: AsyncPool) -> None:
         self._pool = pool
         self._kept: dict[str, Terms] = {}
+        # A version never changes (SR-9), so what was read of one stays true.
+        self._earlier_kept: dict[tuple[str, int], Policies] = {}
         self._next: dict[str, asyncio.Future[Terms]] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
 
-    async def given(self, command: Command | None, seller: str, given: Given) -> Given:
+    async def given(
+        self, command: Command | None, seller: str, given: Given, order: Order | None = None
+    ) -> Given:
         """`given` with the seller's terms, policies and lists as they hold now. Raises Transient.
 
-        Of products it has those that new lines of the command name, and of a seller of whom inventory has
-        stated none, nothing: then links are not checked (MN-3).
+        It has earlier policies where the order's timers were set by them (TI-7). Of products it has those
+        that new lines of the command name, and of a seller of whom inventory has stated none, nothing: then
+        links are not checked (MN-3).
         """
         terms = await self._of(seller)
         policies = terms.policies
@@ -66,10 +73,25 @@ class SellerTermsReader:
             given,
             seller=terms.seller,
             policies=policies,
+            earlier_policies={} if order is None else await self._earlier(order, policies.version),
             agents=terms.agents,
             reasons=terms.reasons,
             links=links,
         )
+
+    async def _earlier(self, order: Order, in_force: int) -> dict[int, Policies]:
+        found = {}
+        for version in versions(order) - {in_force}:
+            policies = self._earlier_kept.get((order.seller, version))
+            if policies is None:
+                async with transient_faults(), self._pool.connection() as connection:
+                    read = await reading.policies_of_version(connection, order.seller, version)
+                policies = decided_by(read)
+                if len(self._earlier_kept) >= SELLERS_KEPT:
+                    self._earlier_kept.clear()
+                self._earlier_kept[order.seller, version] = policies
+            found[version] = policies
+        return found
 
     async def _of(self, seller: str) -> Terms:
         wanted = self._next.get(seller)
@@ -125,7 +147,7 @@ class SellerTermsReader:
         terms = Terms(
             row[0],
             _seller_terms(seller, found),
-            _policies(version, found),
+            decided_by(version, found),
             version.policies.hold_needed,
             agents,
             reasons,
@@ -152,7 +174,8 @@ def _seller_terms(seller: str, found: Seller | None) -> SellerTerms:
     )
 
 
-def _policies(version: PolicyVersion, found: Seller | None) -> Policies:
+def decided_by(version: PolicyVersion, found: Seller | None = None) -> Policies:
+    """The policies of a version as decisions read them, with the payment methods that the seller offers."""
     chosen = version.policies
     methods = _EVERY_METHOD
     if found is not None and found.payment_methods:

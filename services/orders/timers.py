@@ -18,10 +18,10 @@ from libs.runtime.postgres import AsyncPool, lead, transient_faults
 from services.orders.metrics import TIMERS
 from services.orders.order.commands import Given
 from services.orders.order.decide import decide
-from services.orders.order.deciding import Decided
+from services.orders.order.deciding import Decided, Refusal
 from services.orders.order.events import Actor, Event, ReminderDue
-from services.orders.order.state import Order
-from services.orders.order.timers import REMIND_AFTER, REMINDER, Timer, given_by, reminds
+from services.orders.order.state import Order, evolve
+from services.orders.order.timers import CALLER, Timer, given_by, reminds, started
 from services.orders.recorder import AppendRequest, NewEvent, append
 from services.orders.store import encode, load
 from services.orders.surroundings import SellerTermsReader
@@ -35,7 +35,6 @@ LOOK_EVERY_SECONDS: Final = 1.0
 # How often one timer is decided anew because its order moved, before it is left to the next look.
 DECISIONS_MAX: Final = 5
 FAILED_SECONDS: Final = 60.0
-CALLER: Final = "timers"
 
 
 class TimersRunner:
@@ -101,9 +100,9 @@ class TimersRunner:
             if found is not None:
                 version, order = found
                 request.streams[due.order_id] = version
-                events, next_timer = await self._brought(order, due.timer, at)
+                events, timers = await self._brought(order, due.timer, at)
                 request.events = _stored(due.order_id, version, events)
-                request.timers = list(timer_rows(due.order_id, next_timer))
+                request.timers = list(timer_rows(due.order_id, timers))
                 outcome = "fired" if events else "ended"
             async with transient_faults(), self._pool.connection() as connection:
                 appended = await append(connection, request)
@@ -115,21 +114,23 @@ class TimersRunner:
     async def _brought(
         self, order: Order, timer: Timer, at: datetime
     ) -> tuple[Sequence[Event], Sequence[Timer]]:
-        """The events that the timer brings now, none where the order has moved on, and the timer after it."""
+        """The events that the timer brings now, none where the order has moved on; the timers they set."""
+        command = given_by(order, timer)
+        if command is None and not reminds(order, timer):
+            return (), ()
         given = Given(at=at, actor=Actor.SYSTEM, caller=CALLER)
-        if timer.kind == REMINDER:
-            if not reminds(order, timer):
-                return (), ()
+        given = await self._terms.given(command, order.seller, given, order)
+        if command is None:
             event = ReminderDue(
                 at=at, actor=Actor.SYSTEM, caller=CALLER, about="CANCELLATION_REQUEST", event=timer.event
             )
-            return (event,), (Timer(REMINDER, at + REMIND_AFTER, timer.episode, event=timer.event),)
-        command = given_by(order, timer)
-        if command is None:
+            decided: Decided | Refusal = Decided((event,), evolve(order, event))
+        else:
+            decided = decide(order, command, given)
+        if isinstance(decided, Refusal):
+            # What refuses it is an obstacle that no condition of the timer names: it is never shown (TI-4).
             return (), ()
-        decided = decide(order, command, await self._terms.given(command, order.seller, given))
-        # What refuses it is an obstacle that no condition of the timer names: it is never shown (TI-4).
-        return (decided.events if isinstance(decided, Decided) else ()), ()
+        return decided.events, started(order, decided.order, given.policies_of)
 
 
 def _stored(order_id: UUID, version: int, events: Sequence[Event]) -> list[NewEvent]:

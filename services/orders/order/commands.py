@@ -434,3 +434,9 @@ class Given(Struct, frozen=True, kw_only=True, gc=False):
     links: dict[str, frozenset[str]] | None = None
     # The buyer of the order was erased, so that it has no recipient (PD-6).
     recipient_gone: bool = False
+    # Policies that no longer hold, by the number of their version: those that the order's timers were set by.
+    earlier_policies: dict[int, Policies] = {}
+
+    def policies_of(self, version: int) -> Policies:
+        """The policies of a version: the one in force, or an earlier one. Raises KeyError if not given."""
+        return self.policies if version == self.policies.version else self.earlier_policies[version]

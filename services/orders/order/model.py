@@ -178,6 +178,8 @@ class Request(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     by: Actor | None = None
     deadline: Instant | None = None
     event: int = 0
+    # When the seller was last reminded of it (CR-5).
+    reminded_at: Instant | None = None
     reason: str = ""
     # The quantities asked for, where a request names less than whole lines.
     parts: tuple[MovedPart, ...] = ()
@@ -227,6 +229,10 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     placed_at: Instant | None = None
     # When the present episode began, if it is not the first.
     reopened_at: Instant | None = None
+    # The versions of the seller's policies by which the episode began and by which the goods arrived: a timer
+    # keeps the instant that they gave it (TI-7). Of SELLER orders only.
+    began_under: int = 0
+    arrived_under: int = 0
     discount: int = 0
     shipping_fee: int = 0
     insurance_fee: int = 0

@@ -36,6 +36,21 @@ def aggregate(order: Order) -> Fulfilment:
     return Fulfilment.NOT_STARTED if speaking is None else speaking.value
 
 
+def arrived_at(part: Part) -> Instant | None:
+    """When a delivered part arrived; at a marketplace the newest news of it says so."""
+    if part.delivered_at is not None:
+        return part.delivered_at
+    return None if part.mark is None else part.mark.at
+
+
+def last_arrival(order: Order) -> Instant | None:
+    """The latest delivery among the active parts, once the aggregate is DELIVERED (WF-3)."""
+    if aggregate(order) is not Fulfilment.DELIVERED:
+        return None
+    times = [arrived_at(part) for part in active(order) if part.value is Fulfilment.DELIVERED]
+    return max((time for time in times if time is not None), default=None)
+
+
 def speaker(order: Order) -> Part | None:
     """The part that speaks for the order's fulfilment (HL-3)."""
     return min(active(order), key=lambda part: AGGREGATE_RANK[part.value], default=None)

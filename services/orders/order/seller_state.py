@@ -17,7 +17,7 @@ from services.orders.order.model import (
     Status,
     Transaction,
 )
-from services.orders.order.parts import housed, move
+from services.orders.order.parts import housed, last_arrival, move
 
 Told = (
     e.OrderUnconfirmed
@@ -59,6 +59,7 @@ def placed_by_seller(order: Order, event: e.OrderPlaced) -> Order:
         tax_mode=event.tax_mode,
         tax_rate=event.tax_rate,
         backordered=event.backorder,
+        began_under=event.policies,
     )
 
 
@@ -84,11 +85,12 @@ def told_by_seller(order: Order, event: Told, number: int) -> Order:
             e.CustomerChatRequested()
             | e.CustomerChatDelivered()
             | e.CustomerChatFailed()
-            | e.ReminderDue()
             | e.ChannelActionRequested()
             | e.ChannelActionEnded()
         ):
             return order
+        case e.ReminderDue():
+            return _reminded(order, event)
         case _:
             return _money(order, event, number)
 
@@ -254,6 +256,7 @@ def _reopened(order: Order, event: e.OrderReopened, number: int) -> Order:
         status_since=number,
         episode=event.episode,
         reopened_at=event.at,
+        began_under=event.policies,
         cancelled_at=None,
         cancel_reason="",
         cancel_label="",
@@ -309,6 +312,22 @@ def delivered(order: Order, event: e.PackageDelivered) -> Order:
     if order.source == "CHANNEL":
         return order
     return move(order, event.parts, lambda part: replace(part, delivered_at=event.at))
+
+
+def arrived(before: Order, after: Order, event: e.Event) -> Order:
+    """Keep by which policies it arrived, when an event makes it arrive or arrive later (WF-3)."""
+    arrival = last_arrival(after)
+    if arrival is None or arrival == last_arrival(before):
+        return after
+    return replace(after, arrived_under=event.policies)
+
+
+def _reminded(order: Order, event: e.ReminderDue) -> Order:
+    """TI-8: no value changes; that the seller was reminded sets the next reminder (CR-5)."""
+    request = order.request
+    if request is None or request.event != event.event:
+        return order
+    return replace(order, request=replace(request, reminded_at=event.at))
 
 
 def to_settle(order: Order) -> Order:

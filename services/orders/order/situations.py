@@ -5,10 +5,10 @@ from datetime import timedelta
 from services.orders.order import commands as c
 from services.orders.order import money
 from services.orders.order.commands import Command, Given
-from services.orders.order.events import CaseStep, Disposition, Instant
+from services.orders.order.events import CaseStep, Disposition
 from services.orders.order.goods_scope import scope_of
 from services.orders.order.model import Fulfilment, Order, Part, Status
-from services.orders.order.parts import active, package_of
+from services.orders.order.parts import active, arrived_at, package_of
 from services.orders.order.table import Goods, Situation
 
 
@@ -91,13 +91,6 @@ def returns_open(order: Order, lines: tuple[str, ...], given: Given) -> bool:
     ]
     window = timedelta(days=policies.return_window_days)
     return not times or any(time is None or given.at <= time + window for time in times)
-
-
-def arrived_at(part: Part) -> Instant | None:
-    """When a delivered part arrived; at a marketplace the newest news of it says so."""
-    if part.delivered_at is not None:
-        return part.delivered_at
-    return None if part.mark is None else part.mark.at
 
 
 def _shipping_complete(order: Order, command: Command | None, given: Given | None) -> bool:

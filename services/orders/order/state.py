@@ -33,6 +33,7 @@ from services.orders.order.parts import (
 from services.orders.order.records import completed_details, noticed, recorded
 from services.orders.order.requests import cased, requested, without_requested
 from services.orders.order.seller_state import (
+    arrived,
     delivered,
     placed_by_seller,
     to_settle,
@@ -59,6 +60,8 @@ def evolve(order: Order | None, event: e.Event) -> Order:
         raise ValueError(f"{type(event).__name__} cannot be the first event of an order.")
     number = order.sequence + 1
     changed = _applied(order, event, number)
+    if order.source != "CHANNEL" and changed.parts is not order.parts:
+        changed = arrived(order, changed, event)
     fact = event.fact
     if fact is None or not fact.type:
         return replace(changed, sequence=number)

@@ -62,6 +62,21 @@ async def policies_in_force(connection: AsyncConnection, seller_id: str) -> Poli
     return DEFAULTS if row is None else PolicyVersion(row[0], rules.read(row[1]))
 
 
+async def policies_of_version(connection: AsyncConnection, seller_id: str, version: int) -> PolicyVersion:
+    """The policies of the number that an event keeps (CV-6). Raises LookupError where the seller has none."""
+    if version == DEFAULTS.version:
+        return DEFAULTS
+    row = await _one(
+        connection,
+        f"SELECT policies FROM {SCHEMA}.policy_versions WHERE seller = %s AND version = %s",
+        seller_id,
+        version,
+    )
+    if row is None:
+        raise LookupError(f"Seller {seller_id} has no version {version} of its policies.")
+    return PolicyVersion(version, rules.read(row[0]))
+
+
 async def calendar_in_force(connection: AsyncConnection, seller_id: str) -> CalendarVersion:
     """The seller's holidays for a deadline set now, with the number that is kept with it (SR-10, TM-2)."""
     row = await _one(
