@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import groupby
@@ -19,6 +19,7 @@ import msgspec
 import psycopg
 import structlog
 
+from libs.runtime.clock import now
 from libs.runtime.errors import Transient
 from libs.runtime.logs import configure_logs
 from libs.runtime.postgres import AsyncPool, lead, make_pool, transient_faults
@@ -76,10 +77,18 @@ class Report(msgspec.Struct, frozen=True):
 class TimersVerifier:
     """Compares page after page of all orders, in the order of their ids, and begins again after the last."""
 
-    def __init__(self, pool: AsyncPool, dsn: str = "", *, page_streams: int = PAGE_STREAMS) -> None:
+    def __init__(
+        self,
+        pool: AsyncPool,
+        dsn: str = "",
+        *,
+        page_streams: int = PAGE_STREAMS,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
         self._pool = pool
         self._dsn = dsn
         self._page = page_streams
+        self._clock = clock
         self._next = _FIRST
         # A version never changes (SR-9), so what was read of one stays true.
         self._policies: dict[tuple[str, int], Policies] = {}
@@ -143,17 +152,14 @@ class TimersVerifier:
             rows = [due_timer(row) for row in await cursor.fetchall()]
             # Marketplaces' orders have no timers, and series of numbers are no orders.
             sellers = {stream: seller for stream, seller, is_sellers in streams if is_sellers}
-            found = await self._expected(connection, sellers)
+            found = await self._expected(connection, sellers, self._clock())
         return Verified(
             len(sellers), len(rows), tuple(_differences(found, rows)), None if last == _LAST else last
         )
 
     async def _expected(
-        self, connection: psycopg.AsyncConnection, sellers: dict[UUID, str]
+        self, connection: psycopg.AsyncConnection, sellers: dict[UUID, str], at: datetime
     ) -> dict[UUID, TimersExpected | None]:
-        cursor = await connection.execute("SELECT clock_timestamp()")
-        now = await cursor.fetchone()
-        assert now is not None, "A clock answers."
         cursor = await connection.execute(
             "SELECT stream_id, name, state::text, recorded_at FROM orders.events WHERE stream_id = ANY(%b)"
             " ORDER BY stream_id, version",
@@ -165,7 +171,7 @@ class TimersVerifier:
                 history = [(decode(name, state), recorded_at) for _, name, state, recorded_at in events]
                 numbers = {0, *(event.policies for event, _ in history)}
                 policies = await self._policies_of(connection, sellers[order], numbers)
-                found[order] = expected(history, now[0], policies.__getitem__)
+                found[order] = expected(history, at, policies.__getitem__)
             except (LookupError, ValueError, msgspec.MsgspecError):
                 log.exception("timers_unreadable", order=str(order))
                 found[order] = None
