@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 
 from libs.runtime.openapi import Answer, Answers, Described
 from services.orders.command_shapes import COMMAND_ANSWERS
+from services.orders.draft_shapes import DRAFT_ANSWERS
 from services.orders.registry.answer_shapes import REGISTRY_ANSWERS
 
 Amount = int
@@ -428,6 +429,7 @@ _LINKS: Final[dict[str, Any]] = {
 
 ANSWERS: Final[Answers] = {
     **COMMAND_ANSWERS,
+    **DRAFT_ANSWERS,
     **REGISTRY_ANSWERS,
     "GET /v1/orders": Described(
         model=OrderPage,

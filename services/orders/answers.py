@@ -104,13 +104,14 @@ def refused(
         "sequence": sequence,
         "allowed": list(allowed),
         "fields": [
-            {"field": _path(fault.field), "code": fault.code, "sentence": fault.sentence} for fault in faults
+            {"field": path_of(fault.field), "code": fault.code, "sentence": fault.sentence}
+            for fault in faults
         ],
     }
     return Answer(status, body, order_id, sequence or 0)
 
 
-def _path(field: str) -> str:
+def path_of(field: str) -> str:
     """A field's path as all services write it: lines.0.quantity."""
     return field.replace("[", ".").replace("]", "")
 

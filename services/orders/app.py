@@ -26,7 +26,7 @@ from services.orders.buyers import Buyers, buyers_of
 from services.orders.command_doors import CommandDoors
 from services.orders.consumer import BATCH_RECORDS_MAX, FactsHandler, stored_positions
 from services.orders.contact import Contacts, contact_routes
-from services.orders.housekeeping import WaitingSweeper
+from services.orders.housekeeping import Cleaner, WaitingSweeper
 from services.orders.machine_api import machine_routes
 from services.orders.products_consumer import products_consumer, products_lag
 from services.orders.projector import Projector
@@ -136,6 +136,7 @@ def _add_timers(process: Process, pool: AsyncPool, settings: OrdersSettings) -> 
     runner = TimersRunner(pool, settings.dsn, SellerTermsReader(pool))
     process.task("timers", runner.run)
     process.task("timers verifier", TimersVerifier(pool, settings.dsn).run)
+    process.task("cleaner", Cleaner(pool, settings.dsn).run)
     process.health.ready("timers", lambda: runner.last_fault or None)
 
 

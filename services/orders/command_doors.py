@@ -22,7 +22,11 @@ from services.orders.commands_consumer import CommandsHandler
 from services.orders.concluding import Decider
 from services.orders.consumer import stored_positions
 from services.orders.dispatch import Dispatcher
+from services.orders.draft_placing import DraftPlacing
+from services.orders.drafts import Drafts
+from services.orders.drafts_api import draft_routes
 from services.orders.holds import HoldKeys
+from services.orders.registry.doors import Doors
 from services.orders.settings import OrdersSettings
 from services.orders.surroundings import SellerTermsReader
 from services.orders.writer import GroupWriter
@@ -40,7 +44,7 @@ class CommandDoors:
     settings: OrdersSettings
     kafka: KafkaSettings
     principals: Principals
-    buyers: Buyers | None = None
+    buyers: Buyers
 
     def decider(self) -> Decider:
         return Decider(SellerTermsReader(self.pool), HoldKeys(self.settings.hold_keys), self.buyers)
@@ -49,7 +53,10 @@ class CommandDoors:
         """Answer commands over HTTP; the writer goes on until everything that was taken in is answered."""
         writer = GroupWriter(self.pool)
         self.process.task("group writer", writer.run)
-        app.include_router(command_routes(Dispatcher(self.pool, writer, self.decider())))
+        dispatcher = Dispatcher(self.pool, writer, self.decider())
+        drafts = Drafts(self.pool, self.buyers, SellerTermsReader(self.pool))
+        app.include_router(draft_routes(drafts, Doors(self.pool)))
+        app.include_router(command_routes(dispatcher, DraftPlacing(drafts)))
 
     def lag(self) -> TopicLag:
         """How far the topic of commands is read."""

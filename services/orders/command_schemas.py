@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from services.orders.order.commands import COMMANDS, Command
+from services.orders.order.draft import Draft
 from services.orders.order.table import FACTS
 
 ORDERS_MAX: Final = 1_000
@@ -43,6 +44,19 @@ def bulk_schema(name: str) -> dict[str, Any]:
         "properties": {"orders": orders, **schema["properties"]},
         "required": ["orders", *schema.get("required", [])],
     }
+
+
+def draft_schema() -> dict[str, Any]:
+    """The JSON Schema of what a draft is made of or changed by (RFC 7396): null takes a value away."""
+    schema = _plain(Draft)
+    schema["properties"] = {name: _nullable(each) for name, each in schema["properties"].items()}
+    recipient = schema["properties"]["recipient"]["anyOf"][0]
+    recipient["properties"] = {name: _nullable(each) for name, each in recipient["properties"].items()}
+    return schema
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    return schema if "anyOf" in schema else {"anyOf": [schema, {"type": "null"}]}
 
 
 def documented(schema: dict[str, Any], *, keyed: bool = True, if_match: bool = False) -> dict[str, Any]:
@@ -94,3 +108,13 @@ def _resolved(value: Any, definitions: dict[str, Any]) -> Any:
     if isinstance(value, list):
         return [_resolved(each, definitions) for each in value]
     return value
+
+
+PLACE_DRAFT_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        name: _plain(COMMANDS["PlaceOrder"])["properties"][name] for name in ("hold", "allow_backorder")
+    }
+    | {"actor": _ACTOR},
+}

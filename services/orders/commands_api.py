@@ -18,16 +18,24 @@ from libs.runtime.clock import now, uuid7
 from libs.runtime.tracing import checked_traceparent, current_traceparent
 from services.orders.answers import JSON, PROBLEM, Answer, refused
 from services.orders.bulk import answer_all, results
-from services.orders.command_schemas import FACT_SCHEMA, bulk_schema, command_schema, documented
+from services.orders.command_schemas import (
+    FACT_SCHEMA,
+    PLACE_DRAFT_SCHEMA,
+    bulk_schema,
+    command_schema,
+    documented,
+)
 from services.orders.concluding import FACT, Asked
-from services.orders.dispatch import Dispatcher
-from services.orders.inputs import FIELD_INVALID
+from services.orders.dispatch import Dispatcher, DraftGone, Placing
+from services.orders.drafts import draft_not_found
+from services.orders.inputs import FIELD_INVALID, Unreadable, read_if_match
 from services.orders.order.commands import COMMANDS
 from services.orders.order.input import FieldFault
+from services.orders.registry.doors import sellers_people
 
 _ENCODER = msgspec.json.Encoder()
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
-_SEQUENCE = re.compile(r'"(\d{1,18})"|(\d{1,18})')
+_sellers_people = sellers_people("orders:write")
 Handler = Callable[..., Awaitable[Response]]
 
 
@@ -40,10 +48,20 @@ def kebab(command: str) -> str:
 ON_ORDERS: Final = {kebab(name): name for name in COMMANDS if name not in {"PlaceOrder", "ViewOrder"}}
 
 
-def command_routes(dispatcher: Dispatcher) -> APIRouter:
+def command_routes(dispatcher: Dispatcher, drafts: Placing | None = None) -> APIRouter:
     """The doors by which commands reach orders; each command has a path of its own."""
     router = APIRouter(prefix="/v1")
     doors = _Doors(dispatcher)
+    if drafts is not None:
+        router.add_api_route(
+            "/drafts/{draft_id}/place",
+            doors.place_draft(drafts),
+            methods=["POST"],
+            status_code=201,
+            name="PlaceDraft",
+            summary="Buat: place the order that a draft asks for (T1, MN-3)",
+            **documented(PLACE_DRAFT_SCHEMA, if_match=True),
+        )
     router.add_api_route(
         "/orders",
         doors.place,
@@ -97,6 +115,21 @@ class _Doors:
     async def place(self, request: Request) -> Response:
         return await self._answered(request, await _asked(request, "PlaceOrder", uuid7(), names_order=False))
 
+    def place_draft(self, drafts: Placing) -> Handler:
+        async def place(request: Request, draft_id: str) -> Response:
+            found = _uuid(draft_id)
+            if found is None:
+                raise draft_not_found()
+            # An intake caller places orders and knows no drafts.
+            await _sellers_people(request)
+            try:
+                asked = await _asked(request, "PlaceOrder", found)
+                return _shown(request, *await self._dispatcher.answer(asked, drafts))
+            except DraftGone:
+                raise draft_not_found() from None
+
+        return place
+
     def command(self, name: str) -> Handler:
         async def give(request: Request, order_id: str) -> Response:
             found = _uuid(order_id)
@@ -137,13 +170,11 @@ async def _asked(
     if keyed and not _KEY.fullmatch(key):
         sentence = "Name a key of 1 to 200 visible ASCII characters; a repeat names the same."
         faults.append(FieldFault("Idempotency-Key", FIELD_INVALID, sentence))
-    expected, given = None, headers.get("if-match", "*").strip()
-    if given != "*":
-        found = _SEQUENCE.fullmatch(given)
-        if found is None:
-            faults.append(FieldFault("If-Match", FIELD_INVALID, 'Name one sequence, as in "3", or *.'))
-        else:
-            expected = int(found[1] or found[2])
+    expected = None
+    try:
+        expected = read_if_match(headers.get("if-match"))
+    except Unreadable as unreadable:
+        faults += unreadable.faults
     return Asked(
         command=name,
         order_id=order_id,

@@ -25,6 +25,7 @@ from services.orders.order.allowing import allowed_now
 from services.orders.order.commands import Command, Given, Hold
 from services.orders.order.decide import decide
 from services.orders.order.deciding import Decided, NumberNeeded, Refusal
+from services.orders.order.draft import with_faults
 from services.orders.order.events import Actor, Event
 from services.orders.order.fact import FactInvalid
 from services.orders.order.headline import headline
@@ -47,6 +48,13 @@ from services.orders.timer_rows import timer_rows
 FACT: Final = "ReportFact"
 # Fresh ids that one decision may use: of lines, receipts, packages, cases.
 IDS_PER_DECISION = 8
+
+
+class OfDraft(Struct, frozen=True):
+    """The draft of a placement: its revision, and what it lacks that the placement cannot tell."""
+
+    revision: int
+    faults: tuple[FieldFault, ...] = ()
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -73,6 +81,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     is_preview: bool = False
     # What is wrong with the request's headers; told once the caller is known to be permitted (GR-3).
     header_faults: tuple[FieldFault, ...] = ()
+    # The order takes the draft's id; `expected` is then the draft's revision (MN-3).
+    draft: OfDraft | None = None
 
     @property
     def places(self) -> bool:
@@ -149,7 +159,7 @@ class Decider:
             return replace(_refusal(asked, standing, "NOT_PERMITTED"), is_kept=False)
         if asked.header_faults:
             return replace(_refusal(asked, standing, FIELD_INVALID, asked.header_faults), is_kept=False)
-        if asked.expected is not None and standing is not None and asked.expected != standing.version:
+        if asked.expected is not None and asked.expected != _stands_at(asked, standing):
             return _refusal(asked, standing, "SEQUENCE_CONFLICT")
         if unreadable is not None:
             return _refusal(asked, standing, FIELD_INVALID, unreadable.faults)
@@ -227,6 +237,8 @@ class Decider:
                 given, proposed_numbers={**given.proposed_numbers, needed.series: proposed.number}
             )
             found = decide(order, command, given)
+        if asked.draft is not None:
+            found = with_faults(found, asked.draft.faults)
         if isinstance(found, Refusal):
             return _refusal(asked, standing, found.code, found.fields)
         if asked.is_preview:
@@ -239,6 +251,13 @@ class Decider:
             found = decide(order, command, given)
             assert isinstance(found, Decided), "Sealed data is no ground for a refusal."
         return _accepted(asked, standing, found, proposed, told, given=given)
+
+
+def _stands_at(asked: Asked, standing: Standing | None) -> int | None:
+    """The sequence that If-Match is held against: the order's, of no order yet the draft's, else any."""
+    if standing is not None:
+        return standing.version
+    return asked.expected if asked.draft is None else asked.draft.revision
 
 
 def _actor(asked: Asked, standing: Standing | None, body: dict[str, Any], stated: str | None) -> Actor | None:

@@ -7,7 +7,7 @@ is decided again on what the order is then, a bounded number of times.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -18,7 +18,7 @@ from services.orders.answers import Answer, kept_answer, refused
 from services.orders.concluding import Asked, Concluded, Decider, Standing
 from services.orders.metrics import APPEND_CONFLICTS, COMMANDS
 from services.orders.order.headline import view
-from services.orders.recorder import Appended, AppendRequest, CommandKey
+from services.orders.recorder import Appended, AppendRequest, CommandKey, PlacedDraft
 from services.orders.series import Proposed, Series, last_number
 from services.orders.store import load_standing, position_of
 from services.orders.writer import GroupWriter
@@ -27,6 +27,17 @@ from services.orders.writer import GroupWriter
 DECISIONS_MAX: Final = 8
 # Orders whose state is kept between commands; the version check of the append makes a stale one harmless.
 STATES_KEPT: Final = 2_000
+
+
+class DraftGone(LookupError):
+    """There is no draft of this id, and this key has placed none."""
+
+
+class Placing(Protocol):
+    """Makes the placement of a draft."""
+
+    async def placement(self, asked: Asked, *, settled: bool) -> Asked | None:
+        """What is asked, with what the draft says now; None when there is no such draft."""
 
 
 class Dispatcher:
@@ -39,14 +50,15 @@ class Dispatcher:
         self._orders = _Orders(pool)
         self._turns = _Turns()
 
-    async def answer(self, asked: Asked) -> tuple[Answer, int | None]:
+    async def answer(self, asked: Asked, drafts: Placing | None = None) -> tuple[Answer, int | None]:
         """The answer, and the position of the order's last event where it was accepted.
 
+        With `drafts` it places the draft that has the order's id; raises DraftGone when there is none.
         Raises Transient when the database does not answer or the order never stood still: then it is not
         known whether the command had its effect, and the same key tells.
         """
         async with self._turns.of(asked.order_id):
-            answer, position = await self._answer(asked)
+            answer, position = await self._answer(asked, drafts)
         COMMANDS.labels(asked.command, answer.code or "accepted").inc()
         return answer, position
 
@@ -73,14 +85,20 @@ class Dispatcher:
         found, _ = await self._answered_before(asked)
         return found if found.refused else None
 
-    async def _answer(self, asked: Asked) -> tuple[Answer, int | None]:
+    async def _answer(self, asked: Asked, drafts: Placing | None) -> tuple[Answer, int | None]:
         for attempt in range(DECISIONS_MAX):
+            # Whose key it is and what its body was stay as they came.
+            whole: Asked | None = asked
+            if drafts is not None:
+                whole = await drafts.placement(asked, settled=attempt > 0)
+            if whole is None:
+                return await self._placed_before(asked)
             standing = await self._standing(asked, fresh=attempt > 0)
             async with self._numbering() as numbers:
-                concluded = await self._decider.conclude(asked, standing, numbers)
+                concluded = await self._decider.conclude(whole, standing, numbers)
                 if not concluded.is_kept:
                     return concluded.answer, None
-                appended = await self._writer.append(_request(asked, concluded))
+                appended = await self._writer.append(_request(asked, concluded, whole))
             if appended.outcome == "OK":
                 return concluded.answer, self._keep(concluded, appended)
             if appended.outcome == "KEY_TAKEN":
@@ -111,8 +129,21 @@ class Dispatcher:
         self._orders.keep(concluded.order_id, Standing(order.sequence, order, position, concluded.placed_by))
         return position
 
+    async def _placed_before(self, asked: Asked) -> tuple[Answer, int | None]:
+        """What this key was answered while the draft was there; raises DraftGone when it was not asked."""
+        found = await self._kept(asked)
+        if found is None:
+            raise DraftGone
+        return found
+
     async def _answered_before(self, asked: Asked) -> tuple[Answer, int | None]:
         """The first answer to this key again, or that it was used for something else (GR-4)."""
+        found = await self._kept(asked)
+        if found is None:
+            raise Transient("The answer of this key is not there yet.")
+        return found
+
+    async def _kept(self, asked: Asked) -> tuple[Answer, int | None] | None:
         async with transient_faults(), self._pool.connection() as connection:
             cursor = await connection.execute(
                 "SELECT body_sha256, answer FROM orders.command_keys WHERE id = %s",
@@ -122,7 +153,7 @@ class Dispatcher:
             )
             found = await cursor.fetchone()
             if found is None:
-                raise Transient("The answer of this key is not there yet.")
+                return None
             if found[0] != asked.sha256:
                 return refused("KEY_REUSED"), None
             answer = kept_answer(found[1])
@@ -136,7 +167,10 @@ def key_of(asked: Asked, answer: str) -> CommandKey:
     return CommandKey(asked.caller_name, asked.key, asked.sha256, answer)
 
 
-def _request(asked: Asked, concluded: Concluded) -> AppendRequest:
+def _request(asked: Asked, concluded: Concluded, whole: Asked) -> AppendRequest:
+    placed = []
+    if whole.draft is not None and concluded.events:
+        placed.append(PlacedDraft(asked.order_id, whole.draft.revision))
     return AppendRequest(
         streams=dict(concluded.streams),
         events=list(concluded.events),
@@ -144,6 +178,7 @@ def _request(asked: Asked, concluded: Concluded) -> AppendRequest:
         search_hashes=list(concluded.search_hashes),
         timers=list(concluded.timers),
         remove_timers=list(concluded.remove_timers),
+        remove_drafts=placed,
     )
 
 

@@ -1,4 +1,8 @@
-"""Ends what waits too long: a fact whose order is never placed is parked, in order, with those behind it."""
+"""Ends what waits or is kept too long, without an event of an order (TI-1).
+
+A fact whose order is never placed is parked, in order, with those behind it; drafts and the answers to
+commands are removed.
+"""
 
 import asyncio
 from typing import Any
@@ -10,6 +14,7 @@ from libs.runtime.errors import Transient
 from libs.runtime.metrics import PARKED
 from libs.runtime.postgres import AsyncPool, lead, transient_faults
 from services.orders.batch import BEHIND, WAITING_PER_ORDER_MAX, record_of_row, row_of_record
+from services.orders.drafts import DAYS_KEPT
 from services.orders.recorder import AppendRequest, append
 
 log = structlog.get_logger(__name__)
@@ -17,6 +22,13 @@ log = structlog.get_logger(__name__)
 SWEEP_EVERY_SECONDS = 5.0
 # Held in memory at a time; each may have a whole record's bytes.
 SWEEP_ROWS = 200
+# What is removed may stay a little longer; what is long gone is not looked for all the time.
+CLEAN_EVERY_SECONDS = 600.0
+# In a transaction at a time, so that nobody waits long behind it.
+CLEAN_ROWS = 1_000
+# How long a command's key is answered again. The topic of commands is kept 7 days, people try again within
+# minutes; the registry keeps its answers as long.
+COMMAND_KEYS_DAYS = 30
 
 
 class WaitingSweeper:
@@ -66,6 +78,46 @@ class WaitingSweeper:
             PARKED.labels("orders", "WAITED_TOO_LONG").inc()
             log.warning("waiting_parked", records=parked)
         return parked
+
+
+class Cleaner:
+    """Removes drafts nobody changed for 30 days (MN-2), and keys of commands nobody repeats any more."""
+
+    def __init__(self, pool: AsyncPool, dsn: str) -> None:
+        self._pool = pool
+        self._dsn = dsn
+
+    async def run(self) -> None:
+        """Clean for ever, in one process at a time."""
+        await lead(self._dsn, "orders cleaner", self._work)
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                while await self.clean():
+                    pass
+            except Transient as fault:
+                log.warning("cleaning_retried", fault=str(fault))
+            await asyncio.sleep(CLEAN_EVERY_SECONDS)
+
+    async def clean(self, rows: int = CLEAN_ROWS) -> bool:
+        """Remove up to so many of each; whether there may be more. Raises Transient."""
+        drafts = await self._removed(
+            "WITH gone AS (DELETE FROM orders.drafts WHERE id IN"
+            " (SELECT id FROM orders.drafts WHERE changed_at < clock_timestamp() - make_interval(days => %s)"
+            " ORDER BY changed_at LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING 1) SELECT count(*) FROM gone",
+            [DAYS_KEPT, rows],
+        )
+        keys = await self._removed("SELECT orders.forget_command_keys(%s, %s)", [COMMAND_KEYS_DAYS, rows])
+        if drafts or keys:
+            log.info("cleaned", drafts=drafts, command_keys=keys)
+        return rows in {drafts, keys}
+
+    async def _removed(self, statement: str, values: list[int]) -> int:
+        async with transient_faults(), self._pool.connection() as connection:
+            found = await (await connection.execute(statement.encode(), values)).fetchone()
+        assert found is not None, "A count answers one row."
+        return int(found[0])
 
 
 async def _oldest(connection: psycopg.AsyncConnection, source: str, key: str) -> list[tuple[Any, ...]]:

@@ -1,5 +1,6 @@
 """The body of a command before its fields are read: one JSON object that the store can keep."""
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from services.orders.order.input import FieldFault
 
 FIELD_INVALID: Final = "FIELD_INVALID"
+_SEQUENCE: Final = re.compile(r'"(\d{1,18})"|(\d{1,18})', re.ASCII)
 
 
 class Unreadable(ValueError):
@@ -15,6 +17,17 @@ class Unreadable(ValueError):
     def __init__(self, *faults: FieldFault) -> None:
         super().__init__(", ".join(fault.field for fault in faults))
         self.faults = faults
+
+
+def read_if_match(header: str | None) -> int | None:
+    """The sequence that If-Match names; None: any. Raises Unreadable."""
+    given = (header or "*").strip()
+    if given == "*":
+        return None
+    found = _SEQUENCE.fullmatch(given)
+    if found is None:
+        raise Unreadable(FieldFault("If-Match", FIELD_INVALID, 'Name one sequence, as in "3", or *.'))
+    return int(found[1] or found[2])
 
 
 def read_object(body: bytes) -> dict[str, Any]:

@@ -41,7 +41,8 @@ APPEND_SQL = (
     "SELECT outcome, first_position, concerned FROM orders.append("
     "%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %s::json, %s::json)"
 )
-
+# The same, with `p_remove -> 'drafts'`.
+APPEND_DRAFTS_SQL = APPEND_SQL.replace("orders.append(", "orders.append_drafts(")
 
 KEEP_HASHES_SQL = "SELECT orders.keep_search_hashes(%b, %b, %b, %b)"
 
@@ -199,6 +200,13 @@ class SearchHashes(msgspec.Struct, frozen=True):
     hashes: tuple[int, ...]
 
 
+class PlacedDraft(msgspec.Struct, frozen=True):
+    """A draft that goes with the append of its order, if it still stands at this revision."""
+
+    id: UUID
+    revision: int
+
+
 @dataclass(slots=True)
 class AppendRequest:
     """What one append writes together.
@@ -223,6 +231,12 @@ class AppendRequest:
     remove_parked: list[int] = field(default_factory=list)
     remove_timers: list[int] = field(default_factory=list)
     remove_read_requests: list[dict[str, Any]] = field(default_factory=list)
+    remove_drafts: list[PlacedDraft] = field(default_factory=list)
+
+    @property
+    def statement(self) -> str:
+        """The call; only who places drafts pays for looking at them."""
+        return APPEND_DRAFTS_SQL if self.remove_drafts else APPEND_SQL
 
     def parameters(self) -> tuple[object, ...]:
         """The call's parameters in order; arrays binary, rarely used rows as one JSON text."""
@@ -269,6 +283,7 @@ class AppendRequest:
             "parked": self.remove_parked,
             "timers": self.remove_timers,
             "read_requests": self.remove_read_requests,
+            "drafts": self.remove_drafts,
         }
         return msgspec.json.encode(rows).decode() if any(rows.values()) else None
 
@@ -292,13 +307,13 @@ async def append(connection: psycopg.AsyncConnection, request: AppendRequest) ->
     an order that no list has.
     """
     if not request.search_hashes:
-        cursor = await connection.execute(APPEND_SQL, request.parameters(), prepare=True, binary=True)
+        cursor = await connection.execute(request.statement, request.parameters(), prepare=True, binary=True)
         return _answer(await cursor.fetchone())
     # In a pipeline both are one round trip and, without a BEGIN, one transaction up to its end. The writer
     # lock is taken by the second, so that the index of hashes is not written under it.
     async with connection.pipeline():
         await connection.execute(KEEP_HASHES_SQL, _hash_columns(request.search_hashes), prepare=True)
-        cursor = await connection.execute(APPEND_SQL, request.parameters(), prepare=True, binary=True)
+        cursor = await connection.execute(request.statement, request.parameters(), prepare=True, binary=True)
     return _answer(await cursor.fetchone())
 
 

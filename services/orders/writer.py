@@ -127,6 +127,7 @@ def _names(request: AppendRequest) -> set[str]:
         *(f"parked/{row}" for row in request.remove_parked),
         *(f"waiting/{row}" for row in request.remove_waiting),
         *(f"behind/{row.key}" for row in request.parked if row.reason == "BEHIND"),
+        *(f"draft/{draft.id}" for draft in request.remove_drafts),
     }
 
 
@@ -140,6 +141,7 @@ def _merged(group: list[_Waiting]) -> AppendRequest:
             "positions", "events", "keys", "waiting", "parked", "timers", "read_requests", "outbox",
             "search_hashes",
             "remove_waiting", "remove_parked", "remove_timers", "remove_read_requests",
+            "remove_drafts",
         ):  # fmt: skip
             rows = getattr(request, name)
             if rows:

@@ -116,6 +116,7 @@ class World:
             "tag": self.own("post", "/v1/seller/tags", {"tag": "Setiap rute"})["id"],
             "code": "EVERY_ROUTE",
             "customer": "buyer-of-every-route",
+            "draft_id": self.own("post", "/v1/drafts", {"courier": "JNE"})["id"],
             "key_id": self.own("post", "/v1/seller/keys", {"name": "Kunci", "role": "AGENT"})["id"],
         }
 

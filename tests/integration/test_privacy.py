@@ -2,8 +2,10 @@
 
 import base64
 import json
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -119,6 +121,7 @@ def test_no_data_of_a_buyer_stands_anywhere_in_clear(system: System, collector: 
     assert marked_buyers_arrived(system), "The buyers' data came in, sealed, and so could have got out."
     assert marked_buyers_travelled(system, orders), "Each placement carries its buyer, sealed."
     ids = [str(each["id"]) for each in held]
+    use_drafts_of_marked_buyers(system)
     read_and_search_marked_buyers(system, ids)
     system.settle()
 
@@ -149,6 +152,45 @@ def test_no_data_of_a_buyer_stands_anywhere_in_clear(system: System, collector: 
     data = Path(str(system.query("SHOW data_directory")[0][0]))
     assert found_in(files(data)) == []
     assert found_in(files(system.layout.data)) == []
+
+
+def use_drafts_of_marked_buyers(system: System) -> None:
+    """Make orders by hand of a marked buyer: one draft stays, one is placed, one is refused and deleted."""
+
+    def ask(method: str, path: str, body: object = None) -> dict[str, Any]:
+        headers = {
+            "authorization": f"Bearer {system.endpoints['api_key']}",
+            "idempotency-key": str(uuid.uuid4()),
+        }
+        url = f"{system.url('orders')}/v1/drafts{path}"
+        answer = system.http.request(method, url, json=body, headers=headers)
+        assert answer.status_code in {200, 201, 422}, answer.text
+        if method != "GET":
+            assert found_in([("an answer that is kept", answer.content)]) == []
+        told: dict[str, Any] = answer.json()
+        return told
+
+    recipient = {**BUYER, "city": "Bandung", "note": BUYER["name"]}
+    said = {
+        "recipient": recipient,
+        "lines": [{"sku": "MARKED", "name": "Kopi", "quantity": 1, "unit_price": 1_000}],
+        "courier": "JNE",
+        "service": "REG",
+        "shipping_fee": 0,
+        "insured": False,
+        "payment_method": "TRANSFER",
+    }
+    stays, placed, dropped = [ask("POST", "", said)["id"] for _ in range(3)]
+    ask("PATCH", f"/{stays}", {"recipient": {"district": BUYER["address"]}})
+    ask("PATCH", f"/{stays}", {"recipient": {"phone": BUYER["name"]}})
+    ask("POST", "", {"recipient": {"name": [BUYER["name"]]}})
+    shown = json.dumps(ask("GET", f"/{stays}")).encode()
+    assert found_in([("the draft", shown)]), "Who may read it reads it in clear."
+    assert ask("POST", f"/{placed}/place", {"allow_backorder": True})["order"] == placed
+    ask("PATCH", f"/{dropped}", {"payment_method": BUYER["email"]})
+    ask("PATCH", f"/{dropped}", {"payment_method": None})
+    assert ask("POST", f"/{dropped}/place", {"allow_backorder": True})["code"] == "METHOD_UNKNOWN"
+    ask("DELETE", f"/{dropped}")
 
 
 def marked_buyers_arrived(system: System) -> bool:

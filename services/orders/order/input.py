@@ -1,12 +1,14 @@
 """Bodies of commands: read from JSON with every fault named by its field (GR-3 step 5)."""
 
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
 
 from services.orders.order.commands import COMMANDS, Command
+
+Said = TypeVar("Said", bound=Command)
 
 _PRICES = frozenset(
     {"unit_price", "discount", "shipping_fee", "insurance_fee", "other_fees"},
@@ -27,7 +29,11 @@ class FieldFault(Struct, frozen=True, gc=False):
 
 def read_command(name: str, body: Mapping[str, Any]) -> Command | tuple[FieldFault, ...]:
     """The command of a JSON object, or every fault of it. Raises KeyError for a name that is no command."""
-    wanted = COMMANDS[name]
+    return read_as(COMMANDS[name], body)
+
+
+def read_as(wanted: type[Said], body: Mapping[str, Any]) -> Said | tuple[FieldFault, ...]:
+    """The value of a JSON object, or every fault of it."""
     try:
         return msgspec.convert(dict(body), wanted)
     except msgspec.ValidationError:

@@ -1,7 +1,7 @@
 """What all routes of the registry share: who may, how a write is given, how lists and refusals are told."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -39,6 +39,19 @@ async def _owner(request: Request) -> Principal:
 
 # 18.2: the registry is the owner's; agents read what they choose from.
 Owner = Annotated[Principal, Depends(_owner)]
+
+
+def sellers_people(scope: str) -> Callable[[Request], Awaitable[Principal]]:
+    """A dependency: the caller, an owner or agent who holds the scope; raises NOT_PERMITTED otherwise."""
+    scoped = require(scope)
+
+    async def permitted(request: Request) -> Principal:
+        principal = await scoped(request)
+        if principal.role not in {Role.OWNER, Role.AGENT}:
+            raise Problem(403, CODES[403], "Only the seller's own people may do this.")
+        return principal
+
+    return permitted
 
 
 def answered(body: Any, status: int = 200) -> Response:
