@@ -12,7 +12,7 @@ from psycopg import sql
 
 from libs.runtime import parking
 from libs.runtime.errors import Fenced, Permanent
-from libs.runtime.postgres import AsyncPool, transient_faults
+from libs.runtime.postgres import AsyncPool, transaction, transient_faults
 from libs.runtime.records import Record
 from libs.runtime.redrive import FailuresNoted
 
@@ -40,15 +40,12 @@ class ConsumedPositions(FailuresNoted):
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        async with transient_faults():
-            try:
-                async with self.pool.connection() as connection, connection.transaction():
-                    yield connection
-            except psycopg.errors.ProgramLimitExceeded as fault:
-                # psycopg calls it operational, but the same values would meet it for ever.
-                raise Permanent(
-                    "TOO_LARGE", "A value is larger than an index of the database takes."
-                ) from fault
+        try:
+            async with transaction(self.pool) as connection:
+                yield connection
+        except psycopg.errors.ProgramLimitExceeded as fault:
+            # psycopg calls it operational, but the same values would meet it for ever.
+            raise Permanent("TOO_LARGE", "A value is larger than an index of the database takes.") from fault
 
     async def _take_positions(
         self, connection: psycopg.AsyncConnection, records: Sequence[Record], stored: Mapping[int, int]

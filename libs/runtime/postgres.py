@@ -163,6 +163,17 @@ async def transient_faults() -> AsyncIterator[None]:
         raise Transient(f"The database does not take it now: {type(fault).__name__}") from fault
 
 
+@asynccontextmanager
+async def transaction(pool: AsyncPool) -> AsyncIterator[psycopg.AsyncConnection]:
+    """One transaction on a connection of the pool: all of the block is committed at its end, or nothing.
+
+    What the block raises rolls it back and comes out, faults of the server that may pass as Transient;
+    `psycopg.Rollback` rolls it back and comes out not at all.
+    """
+    async with transient_faults(), pool.connection() as connection, connection.transaction():
+        yield connection
+
+
 def _may_pass(state: str) -> bool:
     return state.startswith(PASSING_CLASSES) or state in PASSING_STATES
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from libs.runtime.postgres import AsyncPool, transient_faults
+from libs.runtime.postgres import AsyncPool, transaction, transient_faults
 from libs.runtime.statements import UNHURRIED, Part, run_together
 from services.channels.store import READS_BELL, Connection
 
@@ -461,6 +461,6 @@ class Reads:
 
     async def ask(self, connection_id: UUID, orders: Sequence[str], *, delay_seconds: float) -> None:
         """Ask for these orders of one shop to be read, durably."""
-        async with transient_faults(), self._pool.connection() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             pairs = [(connection_id, order) for order in orders]
             await request(connection, pairs, delay_seconds=delay_seconds)

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from libs.runtime.clock import monotonic
-from libs.runtime.postgres import AsyncPool, transient_faults
+from libs.runtime.postgres import AsyncPool, transaction, transient_faults
 from libs.runtime.sealing import associated
 from services.channels.publishing import Shop
 from services.channels.store import Connection, Seal
@@ -128,7 +128,7 @@ class Shops:
         Tokens replace the stored ones only when they differ from what the last seed gave: a refresh since
         then is not undone. A shop that another connection holds is refused by the database.
         """
-        async with transient_faults(), self._pool.connection() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             for shop, tokens, expires_at in shops:
                 await connection.execute(
                     f"INSERT INTO channels.connections ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s)"

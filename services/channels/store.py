@@ -14,7 +14,7 @@ import psycopg
 
 from libs.runtime import outbox
 from libs.runtime.kafka import Outgoing
-from libs.runtime.postgres import AsyncPool, transient_faults
+from libs.runtime.postgres import AsyncPool, transaction, transient_faults
 from libs.runtime.sealing import associated
 from libs.runtime.statements import Part, run_together
 
@@ -293,7 +293,7 @@ class Store:
             " AND (%(message)s::uuid IS NULL OR id = %(message)s) ORDER BY id LIMIT %(limit)s"
         )
         given = {"reason": reason, "message": message, "limit": limit}
-        async with transient_faults(), self.pool.connection() as connection, connection.transaction():
+        async with transaction(self.pool) as connection:
             if dry_run:
                 cursor = await connection.execute(f"SELECT count(*) FROM ({chosen}) AS rows".encode(), given)
                 row = await cursor.fetchone()
@@ -308,7 +308,7 @@ class Store:
 
     async def prune(self, *, raw_days: int, unknown_days: int, limit: int = 5000) -> int:
         """Delete messages past their time (IN-04, IN-13) and keys nobody repeats any more; how many rows."""
-        async with transient_faults(), self.pool.connection() as connection, connection.transaction():
+        async with transaction(self.pool) as connection:
             cursor = await connection.execute(
                 "DELETE FROM channels.raw_messages WHERE id IN (SELECT id FROM channels.raw_messages"
                 " WHERE (state IN ('HANDLED', 'SKIPPED')"

@@ -12,7 +12,7 @@ import structlog
 
 from libs.runtime.errors import Transient
 from libs.runtime.metrics import PARKED
-from libs.runtime.postgres import AsyncPool, lead, transient_faults
+from libs.runtime.postgres import AsyncPool, lead, transaction
 from services.orders.batch import BEHIND, WAITING_PER_ORDER_MAX, record_of_row, row_of_record
 from services.orders.drafts import DAYS_KEPT
 from services.orders.recorder import AppendRequest, append
@@ -55,11 +55,7 @@ class WaitingSweeper:
     async def sweep(self) -> int:
         """Park what waits under one key beyond its bounds, all or nothing; the number of records parked."""
         parked = 0
-        async with (
-            transient_faults(),
-            self._pool.connection() as connection,
-            connection.transaction() as transaction,
-        ):
+        async with transaction(self._pool) as connection:
             cursor = await connection.execute(
                 "SELECT source, key FROM orders.waiting GROUP BY source, key"
                 " HAVING min(waiting_since) < clock_timestamp() - make_interval(secs => %s) OR count(*) > %s"
@@ -72,7 +68,7 @@ class WaitingSweeper:
                 if appended.outcome != "OK":
                     # The placement came meanwhile and took them; the next sweep looks again.
                     parked = 0
-                    raise psycopg.Rollback(transaction)
+                    raise psycopg.Rollback
                 parked += len(rows)
         if parked:
             PARKED.labels("orders", "WAITED_TOO_LONG").inc()

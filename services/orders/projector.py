@@ -9,7 +9,7 @@ import asyncio
 import structlog
 
 from libs.runtime.errors import Fenced, Transient
-from libs.runtime.postgres import AsyncPool, Bell, lead, transient_faults
+from libs.runtime.postgres import AsyncPool, Bell, lead, transaction
 from services.orders.metrics import PROJECTION_LAG_EVENTS
 from services.orders.order_list import FOLLOWER, SELECT_LOG, NotBuilt, Tables, fold
 from services.orders.rebuild import Rebuild
@@ -66,7 +66,7 @@ class Projector:
 
         Raises NotBuilt when the list has never been complete.
         """
-        async with transient_faults(), self._pool.connection() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             cursor = await connection.execute(
                 "SELECT position FROM orders.followers WHERE name = %s FOR UPDATE", [FOLLOWER]
             )

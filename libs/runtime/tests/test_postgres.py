@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +18,7 @@ from libs.runtime.postgres import (
     lead,
     make_pool,
     migrate,
+    transaction,
     transient_faults,
     wait_until_answers,
 )
@@ -66,7 +67,7 @@ async def test_every_connection_gives_a_silent_host_up(monkeypatch: pytest.Monke
     leading = asyncio.create_task(lead("", "lock", asyncio.Event().wait))  # type: ignore[arg-type]  # Never called.
     bell = Bell("", "channel")
     await bell.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(given) < 4:
             await asyncio.sleep(0)
     await bell.stop()
@@ -98,6 +99,29 @@ async def test_a_service_cannot_forge_what_is_applied(database: str, tmp_path: P
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 await connection.execute(statement.encode())
+
+
+@pytest.mark.connected
+async def test_a_transaction_of_the_pool_is_committed_whole_or_not_at_all(database: str) -> None:
+    migrate(database, "inventory", RUNTIME_MIGRATIONS)
+    insert = b"INSERT INTO inventory.consumed_positions (source, partition, position) VALUES ('a', 0, 0)"
+    async with make_pool(database, "inventory", name="test", size=1) as pool:
+        for fault, comes_out in (
+            (ValueError(), pytest.raises(ValueError)),
+            (psycopg.OperationalError(), pytest.raises(Transient)),
+            (psycopg.Rollback(), nullcontext()),
+        ):
+            with comes_out:
+                async with transaction(pool) as connection:
+                    await connection.execute(insert)
+                    raise fault
+        async with transaction(pool) as connection:
+            cursor = await connection.execute("SELECT count(*) FROM inventory.consumed_positions")
+            assert await cursor.fetchone() == (0,)
+            await connection.execute(insert)
+        async with pool.connection() as connection:
+            cursor = await connection.execute("SELECT count(*) FROM inventory.consumed_positions")
+            assert await cursor.fetchone() == (1,)
 
 
 class Line:
@@ -157,10 +181,10 @@ async def test_a_leader_whose_database_falls_silent_stops_its_work(
     async with line_to(database) as (line, dsn):
         leading = asyncio.create_task(lead(dsn, "silence", work))
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await began.wait()
             line.open.clear()
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(60):
                 await ended.wait()
         finally:
             leading.cancel()

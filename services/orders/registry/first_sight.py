@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from libs.runtime.errors import Transient
-from libs.runtime.postgres import AsyncPool, Bell, lead, transient_faults
+from libs.runtime.postgres import AsyncPool, Bell, lead, transaction
 from services.orders.registry.writing import SCHEMA
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ class CustomerRegister:
 
     async def step(self) -> int:
         """Look at the next positions of the store; how many, 0 at its end. Raises Transient."""
-        async with transient_faults(), self._pool.connection() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             await connection.execute(
                 f"INSERT INTO {SCHEMA}.followers (name, position) VALUES (%s, 0) ON CONFLICT DO NOTHING",
                 [FOLLOWER],

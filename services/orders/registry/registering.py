@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from libs.runtime.postgres import make_pool, transient_faults
+from libs.runtime.postgres import make_pool, transaction
 from libs.runtime.sealing import Sealer
 from services.orders.registry import store
 from services.orders.registry.bodies import SellerBody
@@ -30,9 +30,7 @@ async def register(dsn: str, sealer: Sealer, body: SellerBody) -> dict[str, Any]
     named = msgspec.structs.replace(seller, npwp_masked=mask or "")
     async with (
         make_pool(dsn, SCHEMA, name="orders register-seller", size=1) as pool,
-        transient_faults(),
-        pool.connection() as connection,
-        connection.transaction(),
+        transaction(pool) as connection,
     ):
         made = await store.register_seller(
             connection, By(seller.id, CALLER, "OPERATOR"), named, owner=owner, numbers=sealed

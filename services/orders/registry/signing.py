@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from pydantic import SecretStr
 
 from libs.runtime.keys import NamedKey
-from libs.runtime.postgres import make_pool, transient_faults
+from libs.runtime.postgres import make_pool, transaction
 from libs.runtime.sealing import KEY_BYTES, Sealer, associated
 from libs.runtime.tokens import TokenSigner
 from services.orders.registry.writing import SCHEMA
@@ -45,7 +45,7 @@ async def reseal_numbers(dsn: str, sealer: Sealer) -> int:
     resealed, after = 0, ""
     async with make_pool(dsn, SCHEMA, name="orders reseal", size=1) as pool:
         while True:
-            async with transient_faults(), pool.connection() as connection, connection.transaction():
+            async with transaction(pool) as connection:
                 cursor = await connection.execute(
                     f"SELECT id, npwp_sealed FROM {SCHEMA}.sellers WHERE npwp_sealed IS NOT NULL AND id > %s"
                     " ORDER BY id LIMIT %s FOR UPDATE",

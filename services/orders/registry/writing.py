@@ -10,7 +10,7 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.types.json import Json
 
-from libs.runtime.postgres import AsyncPool, transient_faults
+from libs.runtime.postgres import AsyncPool, transaction
 from services.orders.registry.refusals import RegistryRefused, not_found
 
 SCHEMA: Final = "orders"
@@ -47,7 +47,7 @@ async def write(pool: AsyncPool, by: By, *, key: str, request: bytes, work: Work
     `request` is the digest of what was asked: with another one the key is refused, KEY_REUSED. A refusal by
     the work is not kept, since nothing was done. Raises Transient when the database does not answer.
     """
-    async with transient_faults(), pool.connection() as connection, connection.transaction():
+    async with transaction(pool) as connection:
         await connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
             [f"registry\x1f{by.seller}\x1f{by.caller}\x1f{key}"],
