@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import NotEnoughReplicasError
 
 from libs.runtime.clock import uuid7
 from libs.runtime.errors import Transient
 from libs.runtime.kafka import KafkaSettings, Outgoing, Publisher
+from libs.runtime.tests.topics import made
 
 
 class FakeBatch:
@@ -92,7 +92,7 @@ async def test_a_batch_is_handed_over_when_the_one_before_is_acknowledged(produc
         assert not publishing.done()
         producer.answers[answered].set_result(None)
         await settle()
-    await asyncio.wait_for(publishing, 5)
+    await asyncio.wait_for(publishing, 60)
     assert [values for partition, values in producer.handed if partition == 0] == [
         [b"1", b"2"], [b"3"], [large], [b"4", b"5"],
     ]  # fmt: skip
@@ -106,7 +106,7 @@ async def test_nothing_follows_a_batch_that_is_refused(producer: FakeProducer) -
     await settle()
     producer.answers[0].set_exception(NotEnoughReplicasError())
     with pytest.raises(Transient):
-        await asyncio.wait_for(publishing, 5)
+        await asyncio.wait_for(publishing, 60)
     await settle()
     assert producer.handed == [(0, [b"1", b"2"]), (1, [b"6", b"7"])]
 
@@ -114,14 +114,10 @@ async def test_nothing_follows_a_batch_that_is_refused(producer: FakeProducer) -
 @pytest.mark.connected
 async def test_more_than_a_batch_arrives_in_order(kafka: str) -> None:
     topic = f"order.{uuid7().hex}.v1"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1)])
-    await admin.close()
     values = [b"%06d" % number + b"x" * (100_000 if number % 10 == 3 else 9_000) for number in range(40)]
     publisher = Publisher(KafkaSettings(bootstrap_servers=kafka), client_id="order test")
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
-    async with publisher.lent(), asyncio.timeout(30):
+    async with made(kafka, topic), publisher.lent():
         await publisher.publish([Outgoing(topic, b"k", value, []) for value in values])
         await consumer.start()
         try:

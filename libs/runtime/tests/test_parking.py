@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.runtime import parking
 from libs.runtime.clock import uuid7
@@ -38,6 +37,7 @@ from libs.runtime.parking import (
 from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool, migrate
 from libs.runtime.records import Record, unframe_headers
 from libs.runtime.relay import Relay
+from libs.runtime.tests.topics import made
 
 SOURCE = "orders:channels.orders.v1"
 PRODUCED_AT = datetime(2026, 3, 5, 8, 0, tzinfo=UTC)
@@ -268,7 +268,7 @@ async def test_the_consumer_waits_for_a_release_and_sees_what_it_leaves(pool: As
 
 async def until_one_waits(watcher: psycopg.AsyncConnection) -> None:
     """Return when some session of this database waits for an advisory lock."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             cursor = await watcher.execute(
                 "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
@@ -335,10 +335,6 @@ async def test_a_relay_brings_the_mirror_to_its_topic(pool: AsyncPool, database:
     topic = f"mirror.{uuid7().hex}.v1"
     source = f"orders:{topic}"
     dead_letters = mirror_topic(source)
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(dead_letters, 1, 1)])
-    await admin.close()
     keyless = Record(source, topic, 0, 2, "none:0:2", None, HEADERS, None, PRODUCED_AT)
     keyed = Record(source, topic, 0, 1, "k-1", b"k-1", HEADERS, b"\xff", PRODUCED_AT)
     await park_all(pool, parked_row(keyed, "FAILED"), parked_row(keyless, "FAILED"))
@@ -348,16 +344,16 @@ async def test_a_relay_brings_the_mirror_to_its_topic(pool: AsyncPool, database:
         service=SCHEMA, name="mirror", dsn=database, source=MirrorSource(pool, SCHEMA), publisher=publisher,
         bell=bell,
     )  # fmt: skip
-    running = asyncio.create_task(relay.run())
-    consumer = AIOKafkaConsumer(dead_letters, bootstrap_servers=kafka, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        first, second = await consumer.getone(), await consumer.getone()
-    finally:
-        await consumer.stop()
-        running.cancel()
-        await asyncio.wait([running])
-        await publisher.stop()
+    async with made(kafka, dead_letters), publisher.lent():
+        running = asyncio.create_task(relay.run())
+        consumer = AIOKafkaConsumer(dead_letters, bootstrap_servers=kafka, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            first, second = await consumer.getone(), await consumer.getone()
+        finally:
+            await consumer.stop()
+            running.cancel()
+            await asyncio.wait([running])
     assert (first.key, first.value, first.headers[:3]) == (b"k-1", b"\xff", tuple(HEADERS))
     assert (second.key, second.value) == (None, None)
     assert dict(second.headers)["jejak-parked-offset"] == b"2"

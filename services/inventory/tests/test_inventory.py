@@ -9,7 +9,6 @@ import psycopg
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from fastapi import FastAPI
 
 from libs.events import orders
@@ -22,6 +21,7 @@ from libs.runtime.postgres import AsyncPool
 from libs.runtime.records import Record
 from libs.runtime.tests import followed
 from libs.runtime.tests.followed import TOPIC
+from libs.runtime.tests.topics import made
 from libs.runtime.transactional import TransactionalHandler
 from services.inventory.app import FOLLOWER
 from services.inventory.consumer import TYPES, handler
@@ -280,26 +280,19 @@ async def test_what_stands_on_the_topic_becomes_stock(
     pool: AsyncPool, client: httpx.AsyncClient, kafka: str
 ) -> None:
     topic = f"test.{uuid7().hex}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1)])
-    producer = AIOKafkaProducer(bootstrap_servers=kafka)
-    await producer.start()
-    for each in HISTORY:
-        await producer.send_and_wait(topic, each.value, each.raw_key, headers=list(each.headers))
-    await producer.stop()
     settings = KafkaSettings(bootstrap_servers=kafka)
     broker = make_broker(settings, client_id="test")
     telling = _Telling(handler(pool, parked_max=10), HISTORY[-1].offset)
     BatchConsumer(broker, settings, topic=topic, group=topic, handler=telling)
-    await broker.start()
-    try:
-        async with asyncio.timeout(30):
+    async with made(kafka, topic):
+        async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+            for each in HISTORY:
+                await producer.send_and_wait(topic, each.value, each.raw_key, headers=list(each.headers))
+        await broker.start()
+        try:
             await telling.done.wait()
-    finally:
-        await broker.stop()
-        await admin.delete_topics([topic])
-        await admin.close()
+        finally:
+            await broker.stop()
     assert await figures(client) == {"BLUE": (0, 0), "RED": (0, 4)}
     assert await broken(pool) == []
 

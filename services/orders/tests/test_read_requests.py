@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.events.actions import OrderReadRequested
 from libs.events.envelope import from_headers
@@ -16,6 +15,7 @@ from libs.runtime.clock import uuid7
 from libs.runtime.kafka import KafkaSettings, Publisher
 from libs.runtime.postgres import AsyncPool, Bell, make_pool
 from libs.runtime.relay import Relay
+from libs.runtime.tests.topics import made
 from services.orders import read_requests
 from services.orders.app import migrate_orders
 from services.orders.consumer import FactsHandler
@@ -23,7 +23,7 @@ from services.orders.read_requests import READS_CHANNEL, ReadRequests, unsent
 from services.orders.store import order_id_of
 from services.orders.tests.test_consumer import CONNECTION, Log, fact, placed, rows
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.connected
 
 
 @pytest.fixture
@@ -134,16 +134,9 @@ async def test_requests_are_published_as_the_contract_says_and_removed_when_kafk
     pool: AsyncPool, handler: FactsHandler, database: str, kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topic = f"test.{uuid7().hex}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1)])
     monkeypatch.setattr(read_requests, "_TOPIC", topic)
-    reader = AIOKafkaConsumer(bootstrap_servers=kafka)
-    await reader.start()
-    reader.assign([TopicPartition(topic, 0)])
-    await reader.seek_to_beginning()
     publisher = Publisher(KafkaSettings(bootstrap_servers=kafka), client_id="test")
-    bell = Bell(database, READS_CHANNEL, fallback_seconds=60)
+    bell = Bell(database, READS_CHANNEL, fallback_seconds=3_600)
     relay = Relay(
         service="orders",
         name="test reads",
@@ -152,23 +145,26 @@ async def test_requests_are_published_as_the_contract_says_and_removed_when_kafk
         publisher=publisher,
         bell=bell,
     )
-    async with publisher.lent(), bell.listening():
+    async with (
+        made(kafka, topic),
+        AIOKafkaConsumer(bootstrap_servers=kafka) as reader,
+        publisher.lent(),
+        bell.listening(),
+    ):
+        reader.assign([TopicPartition(topic, 0)])
+        await reader.seek_to_beginning()
         task = asyncio.create_task(relay.run())
         try:
-            # Rung by the append alone: the fallback is a minute away.
+            # Rung by the append alone: the fallback is an hour away.
             await asyncio.sleep(0)
             record = Log().record(fact("OrderConfirmed", "77", minute=8, status="packed"))
             await handler.handle([record], {})
-            async with asyncio.timeout(30):
-                received = await reader.getone()
-                while await unsent(pool):
-                    await asyncio.sleep(0.02)
+            received = await reader.getone()
+            while await unsent(pool):
+                await asyncio.sleep(0.02)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await reader.stop()
-            await admin.delete_topics([topic])
-            await admin.close()
     order_id = str(order_id_of(CONNECTION, "77"))
     envelope = from_headers(received.headers)
     assert received.key.decode() == envelope.subject == order_id

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.events import orders as public
 from libs.events.envelope import from_headers
@@ -17,12 +16,13 @@ from libs.runtime.errors import Transient
 from libs.runtime.kafka import KafkaSettings, Outgoing, Publisher
 from libs.runtime.postgres import AsyncPool, Bell, make_pool
 from libs.runtime.relay import Relay
+from libs.runtime.tests.topics import made
 from services.orders import relay
 from services.orders.app import migrate_orders
 from services.orders.consumer import FactsHandler
 from services.orders.tests.test_consumer import Log, fact, placed
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.connected
 
 
 @pytest.fixture
@@ -36,13 +36,9 @@ async def pool(database: str) -> AsyncIterator[AsyncPool]:
 async def topic(kafka: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """A topic of this test's own in place of the public one."""
     name = f"test.{uuid7().hex}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(name, 3, 1, topic_configs={"max.message.bytes": "1048588"})])
     monkeypatch.setattr(relay, "_TOPIC", name)
-    yield name
-    await admin.delete_topics([name])
-    await admin.close()
+    async with made(kafka, name, partitions=3, **{"max.message.bytes": "1048588"}):
+        yield name
 
 
 async def read_all(kafka: str, topic: str, count: int) -> list[Any]:
@@ -53,7 +49,7 @@ async def read_all(kafka: str, topic: str, count: int) -> list[Any]:
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         found: list[Any] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(found) < count:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     found += records
@@ -70,7 +66,7 @@ def make_relay(pool: AsyncPool, database: str, kafka: str, bell: Bell) -> tuple[
 
 
 async def until_published(pool: AsyncPool) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await relay.unpublished(pool):
             await asyncio.sleep(0.02)
 
@@ -141,7 +137,7 @@ async def test_of_two_relays_one_leads_and_the_other_takes_over(
     second, other = make_relay(pool, database, kafka, bell)
     async with one.lent(), other.lent():
         running = asyncio.create_task(first.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not first.leading:
                 await asyncio.sleep(0.01)
         waiting = asyncio.create_task(second.run())
@@ -149,7 +145,7 @@ async def test_of_two_relays_one_leads_and_the_other_takes_over(
         await until_published(pool)
         assert not second.leading
         running.cancel()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not second.leading:
                 await asyncio.sleep(0.01)
         waiting.cancel()

@@ -11,7 +11,6 @@ import msgspec
 import pytest
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from libs.runtime.clock import uuid7
 from libs.runtime.consumption import BatchConsumer
 from libs.runtime.kafka import KafkaSettings, make_broker
 from libs.runtime.postgres import AsyncPool, make_pool
+from libs.runtime.tests.topics import made
 from services.orders.app import migrate_orders
 from services.orders.consumer import BATCH_RECORDS_MAX, FactsHandler, stored_positions
 from services.orders.order.channel_facts import Fact
@@ -29,7 +29,7 @@ from services.orders.tests.facts import Played
 from services.orders.tests.test_consumer import rows
 from services.orders.tests.test_same_end import History, end, histories, may_be_left_out, packed_histories
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.connected
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,6 @@ def drawn(strategy: st.SearchStrategy[History], count: int) -> list[History]:
         max_examples=count,
         database=None,
         phases=[Phase.generate],
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(strategy)
@@ -102,12 +101,8 @@ def interleaved(given: Sequence[Arrival], random: Random) -> list[tuple[str, Fac
 async def topic(kafka: str) -> AsyncIterator[str]:
     """A topic as that of the facts is, with nothing of other tests in it."""
     name = f"test.{uuid7().hex}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(name, CHANNELS_ORDERS.partitions, 1)])
-    yield name
-    await admin.delete_topics([name])
-    await admin.close()
+    async with made(kafka, name, partitions=CHANNELS_ORDERS.partitions):
+        yield name
 
 
 @pytest.fixture
