@@ -15,10 +15,23 @@ from typing import NamedTuple
 import psycopg
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from libs.runtime.clock import uuid7
 
 ROOT = Path(__file__).parent
+
+# The examples of a property test are the same in every run, in CI and elsewhere, drawn from the test itself:
+# whoever runs a test that failed sees the same failure. Nothing is asserted of their speed. Other examples
+# are tried by `pytest --hypothesis-profile=explore`; its report says how to repeat the one that failed,
+# which becomes an @example or a test of its own.
+settings.register_profile(
+    "same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "explore", settings.get_profile("same"), derandomize=False, print_blob=True, max_examples=1_000
+)
+settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)

@@ -75,7 +75,7 @@ values = st.recursive(
     ),
     max_leaves=12,
 )
-bounded = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+bounded = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 
 
 def outcome(market: str, kind: str, payload: object) -> list[dict[str, Any]] | str:

@@ -139,7 +139,7 @@ def check(order: Order) -> None:
     assert len({part.id for part in order.parts}) == len(order.parts)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(["GATEWAY", "COD"]), st.lists(any_fact(), max_size=14))
 def test_any_news_in_any_order_keeps_every_invariant(method: str, facts: list[Fact]) -> None:
     played = Played(placement(("L1", 3), ("L2", 2), method=method))

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.events.upcasts import read
@@ -302,7 +302,7 @@ def walked(
     return order, events
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=600)
 @given(walks)
 def test_invariants_hold_after_every_decision(walk: tuple[Method, c.Policies, int, Random]) -> None:
     order, events = walked(*walk, check=True)
@@ -335,7 +335,7 @@ def ways_out(order: Order) -> list[c.Command | SellerFact]:
     ]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(walks)
 def test_inv_14_a_final_state_can_be_reached_from_every_state(
     walk: tuple[Method, c.Policies, int, Random],

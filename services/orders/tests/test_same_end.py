@@ -143,7 +143,7 @@ def may_be_left_out(history: History) -> list[Fact]:
     return [each for each in history.facts if each.id not in kept]
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(histories(), st.data())
 def test_every_arrival_ends_the_same(history: History, data: st.DataObject) -> None:
     assume(history.facts)
@@ -197,7 +197,7 @@ def packed_histories(draw: st.DrawFn) -> History:
     return History(placed, tuple(kept), lines, frozenset())
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(packed_histories(), st.data())
 def test_news_of_packages_reaches_their_lines_in_every_arrival(history: History, data: st.DataObject) -> None:
     """MK-18: which lines a package holds may be told after what became of it."""

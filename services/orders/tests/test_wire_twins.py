@@ -101,7 +101,7 @@ def test_closed_sets_hold_the_same_words() -> None:
     assert set(get_args(channels.Party)) <= {each.value for each in stored.Actor}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(current("channels")), max_size=8), st.booleans())
 def test_whatever_orders_makes_of_facts_is_public_as_the_contract_says(arrived: list[str], cod: bool) -> None:
     placement = json.loads(golden("jejak.channels.OrderPlaced.v1"))
