@@ -24,7 +24,7 @@ KAFKA_JAR = "org.apache.kafka:kafka_2.13:4.3.1"
 # None of Kafka's jars binds SLF4J; without this one it logs nothing.
 LOG_JAR = "org.slf4j:slf4j-simple:1.7.36"
 
-_START_SECONDS = 90
+_START_SECONDS = 180
 
 
 def cluster_id(draw: Callable[[int], bytes] = secrets.token_bytes) -> str:

@@ -26,7 +26,7 @@ from deploy.local.layout import Layout, Say, StackError, locked, silent
 DATABASE = "jejak"
 OWNER = "jejak"
 
-_START_SECONDS = 60
+_START_SECONDS = 120
 
 # What the server is told on every start, so that an old data folder follows the code.
 SETTINGS = {

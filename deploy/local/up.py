@@ -13,9 +13,10 @@ from deploy.local.layout import LOCAL, ROOT, Layout, write_json
 from deploy.local.services import SERVICES, Demo, Process, environment, table
 from deploy.local.stack import NativeStack
 
-_READY_SECONDS = 60
-# A migration may wait for locks; a minute more says that something is wrong.
-_STEP_SECONDS = 120
+# One that ends is seen at once; a busy machine may take minutes to start them all together.
+_READY_SECONDS = 180
+# A migration may wait for locks, and a busy machine for its turn; more says that something is wrong.
+_STEP_SECONDS = 240
 # Services drain on SIGTERM: they finish what is in flight.
 _DRAIN_SECONDS = 30
 

@@ -6,7 +6,7 @@ from deploy.local.services import SERVICES
 from tests.integration.judge import assert_whole
 from tests.integration.system import STRANGER_KEY, System
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.connected
 
 OPEN = ("/health/live", "/health/ready", "/metrics")
 METHODS = {"get", "put", "post", "delete", "patch"}

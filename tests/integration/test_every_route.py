@@ -15,7 +15,7 @@ from deploy.local.services import SERVICES
 from tests.integration.judge import assert_whole
 from tests.integration.system import NOTHING_KEY, RIVAL_KEY, STRANGER_SELLER, System
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.connected
 
 METHODS = ("get", "post", "put", "patch", "delete")
 # Public by design: keys are verified by it.

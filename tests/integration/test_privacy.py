@@ -22,7 +22,7 @@ from tests.integration.collector import Collector
 from tests.integration.judge import read_topics
 from tests.integration.system import System
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.connected
 
 BUYER = {
     "name": "Qzwanda Xqhartono",

@@ -26,7 +26,7 @@ from services.orders.consumer import FactsHandler
 from services.orders.read_requests import READS_CHANNEL, ReadRequests, unsent
 from services.orders.tests.test_consumer import CONNECTION, SELLER, Log, fact, placed
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.connected
 
 KEY = base64.b64encode(b"k" * 32).decode()
 

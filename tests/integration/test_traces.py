@@ -17,7 +17,7 @@ from tests.integration.collector import Collector, Told, Value
 from tests.integration.judge import read_topics
 from tests.integration.system import System, wait_until
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.connected
 
 GOLDEN = Path(__file__).parent / "golden" / "traces.json"
 SEED = 11
@@ -107,7 +107,7 @@ def advance(system: System, marketplace: str, *, steps: int) -> Callable[[], Non
     asked = {"marketplace": marketplace, "life": "paid", "lines": 1, "seed": SEED, "steps": steps}
     before = len(system.read_store())
     order = str(system.sandbox("/orders", asked)["order"])
-    wait_until(lambda: len(system.read_store()) > before, 30, f"events of order {order}")
+    wait_until(lambda: len(system.read_store()) > before, 120, f"events of order {order}")
     system.settle()
 
     def step() -> None:
@@ -132,8 +132,8 @@ def trace_of_next_push(system: System, collector: Collector, route: str, step: C
         spans = [span for span in collector.spans() if span.trace == trace]
         return {(span.service, span.name) for span in spans} >= STAGES
 
-    wait_until(lambda: bool(pushes()), 20, f"a span of {route}")
-    wait_until(lambda: any(complete(each.trace) for each in pushes()), 60, "every stage of a trace")
+    wait_until(lambda: bool(pushes()), 120, f"a span of {route}")
+    wait_until(lambda: any(complete(each.trace) for each in pushes()), 120, "every stage of a trace")
     system.settle()
     return next(each.trace for each in pushes() if complete(each.trace))
 

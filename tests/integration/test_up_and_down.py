@@ -14,7 +14,7 @@ from deploy.local.layout import port_answers, read_json
 from tests.integration.judge import ORDERS_TOPIC, assert_whole, read_topics
 from tests.integration.system import System
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.connected
 
 PARTS = {"kafka", "postgres", "sandbox", "orders", "channels", "inventory", "notifications"}
 

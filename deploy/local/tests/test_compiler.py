@@ -8,8 +8,7 @@ from deploy.local.compiler import compiled
 from deploy.local.kafka import class_path
 from deploy.local.layout import ROOT, StackError
 
-# It downloads jars the first time, as Kafka does.
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.connected
 
 SAMPLE = ROOT / "examples" / "java" / "FollowOrders.java"
 

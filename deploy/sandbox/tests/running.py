@@ -72,10 +72,13 @@ class Running:
         return await (self.client.get(url) if body is None else self.client.post(url, json=body))
 
     async def play(self, **spec: Any) -> dict[str, Any]:
-        """Start a run and wait for its end; its last counts."""
+        """Start a run and wait for its end, however long that takes; its last counts."""
         answer = await self.ask("/control/runs", FAST | {"seed": 7, "orders": 40} | spec)
         assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = (await self.ask(f"/control/runs/{answer.json()['run']}?wait=20")).json()
+        path = f"/control/runs/{answer.json()['run']}?wait=20"
+        found: dict[str, Any] = (await self.ask(path)).json()
+        while found["state"] == "running":
+            found = (await self.ask(path)).json()
         assert found["state"] == "done", found
         return found
 
@@ -118,7 +121,7 @@ async def running(**changes: Any) -> AsyncIterator[Running]:
         addresses = await sandbox.start()
         try:
             # Without certificates to load a client is made in no time; nothing here is encrypted.
-            async with httpx.AsyncClient(timeout=30, verify=False) as client:
+            async with httpx.AsyncClient(timeout=60, verify=False) as client:
                 yield Running(addresses, receiver, client)
         finally:
             await sandbox.stop()

@@ -26,7 +26,7 @@ async def _post_to_a_receiver_that_resets() -> list[int]:
         writer.transport.abort()
         gone.set()
 
-    async with asyncio.timeout(10), await asyncio.start_server(receive, "127.0.0.1", 0) as server:
+    async with asyncio.timeout(60), await asyncio.start_server(receive, "127.0.0.1", 0) as server:
         connection = Connection(Target("127.0.0.1", server.sockets[0].getsockname()[1], False, "/x"))
         found = []
         for _ in range(3):

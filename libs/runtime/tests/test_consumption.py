@@ -17,7 +17,7 @@ from libs.runtime.tests.topics import made
 
 pytestmark = pytest.mark.connected
 
-TURN_SECONDS_MAX = 30
+TURN_SECONDS_MAX = 60
 
 
 class Handler:

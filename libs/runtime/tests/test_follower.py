@@ -86,7 +86,7 @@ async def served(
     ledger.compose(settings, KafkaSettings(bootstrap_servers=kafka), "serve")(process)
     running = asyncio.create_task(process.run())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await process.started.wait()
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{process.port}", headers={"Authorization": f"Bearer {KEY}"}
@@ -119,7 +119,7 @@ async def test_what_is_parked_is_mirrored_at_once_and_nothing_stays_open(
         async with served(ledger, settings, kafka) as client:
             assert (await client.get("/health/ready")).json() == {"status": "ok", "problems": []}
             await send(kafka, ledger.topic, ("A", 1), ("B", 2))
-            record = await asyncio.wait_for(mirror.getone(), 20)
+            record = await asyncio.wait_for(mirror.getone(), 60)
             assert (record.key, dict(record.headers)["jejak-parked-reason"]) == (b"B", b"SEQUENCE_GAP")
             assert (await client.get("/v1/sequences")).json() == {"A": 1}
             status = (await client.get("/v1/status")).json()
@@ -138,7 +138,7 @@ async def test_what_was_parked_is_released_once_its_hole_is_filled(
 ) -> None:
     async with served(ledger, settings, kafka) as client:
         await send(kafka, ledger.topic, ("B", 2), ("B", 1))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await client.get("/v1/sequences")).json() != {"B": 1}:
                 pass
     async with ledger.open_releaser(settings) as releaser:

@@ -256,4 +256,4 @@ def test_the_first_signal_drains_and_the_second_ends_at_once(kind: str, code: in
                 program.send_signal(signal.SIGTERM)
             if '"draining"' in line and kind == "stubborn":
                 program.send_signal(signal.SIGTERM)
-        assert program.wait(20) == code
+        assert program.wait(60) == code

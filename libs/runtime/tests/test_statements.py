@@ -32,7 +32,7 @@ async def test_all_parts_are_run_and_the_bells_are_rung_at_the_commit(database: 
             await run_together(connection, [ONE, TWO], ["a", "b"])
             assert await rows(listener) == (0, 0)
         assert await rows(listener) == (2, 2)
-        assert [note.channel async for note in listener.notifies(timeout=5, stop_after=2)] == ["a", "b"]
+        assert [note.channel async for note in listener.notifies(timeout=60, stop_after=2)] == ["a", "b"]
 
 
 async def test_a_part_that_is_refused_undoes_the_others_and_the_transaction(database: str) -> None:

@@ -218,7 +218,7 @@ async def test_so_much_parked_that_consumption_stops_on_purpose(pool: AsyncPool)
 
 async def until_one_waits(dsn: str) -> None:
     """Return when a connection of the pool waits for a lock that another holds."""
-    async with asyncio.timeout(10), await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
+    async with asyncio.timeout(60), await psycopg.AsyncConnection.connect(dsn, autocommit=True) as admin:
         waiting = 0
         while not waiting:
             cursor = await admin.execute(
@@ -325,7 +325,7 @@ class Consumption(TransactionalHandler):
         await self.tell([record])
 
     async def until(self, offset: int) -> None:
-        async with self.reached, asyncio.timeout(30):
+        async with self.reached, asyncio.timeout(60):
             await self.reached.wait_for(lambda: self.last >= offset)
 
 

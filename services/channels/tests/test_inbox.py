@@ -324,7 +324,7 @@ async def test_who_waits_in_this_process_is_not_notified_as_well(desk: Desk, dat
         for store, rung in ((desk.store, {READS_BELL, OUTBOX_BELL}), (here, {OUTBOX_BELL})):
             async with store.transaction() as unit:
                 await store.conclude(unit, [], [fact], reads.asking([(LAZADA.id, "1")]))
-            heard = {note.channel async for note in listener.notifies(timeout=5, stop_after=len(rung))}
+            heard = {note.channel async for note in listener.notifies(timeout=60, stop_after=len(rung))}
             assert heard == rung
 
 

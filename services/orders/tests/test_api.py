@@ -249,7 +249,7 @@ async def test_the_list_follows_while_orders_come_in(
         running = asyncio.create_task(Projector(pool, database, bell).run())
         log = Log()
         await FactsHandler(pool).handle([log.record(placed(str(number))) for number in range(3)], {})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len((await get(client, "/v1/orders"))["items"]) < 3:
                 await asyncio.sleep(0.02)
         running.cancel()

@@ -32,7 +32,7 @@ from services.orders.app import migrate_orders
 from services.orders.tests.placing import KEYS, OWNER, placement
 from services.orders.tests.test_consumer import SELLER
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.connected
 
 ROOT = Path(__file__).parents[3]
 ISSUER = "http://orders.test"
@@ -82,7 +82,7 @@ class Orders:
     def end(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-        self._process.wait(40)
+        self._process.wait(60)
 
 
 @pytest.fixture
@@ -225,6 +225,6 @@ async def test_gr_14_commands_on_the_topic_are_answered_once_each_though_the_pro
         assert all(each == told[0] for each in told), key
         assert told[0]["position"]
     assert per_order(database, "OrderPlaced.v1") == dict.fromkeys(named, 1)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while per_order(database, "OrderConfirmed.v1") != dict.fromkeys(named, 1):
             await asyncio.sleep(0.05)

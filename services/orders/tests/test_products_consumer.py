@@ -25,7 +25,7 @@ from services.orders.views import waiting_and_parked
 
 __all__ = ["client", "orders", "pool"]
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.connected
 
 ANOTHER_SELLER = "another-seller"
 FIELDS = "SELECT product, seller, sku, warehouses, position FROM orders.products ORDER BY product"
