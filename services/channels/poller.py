@@ -61,9 +61,10 @@ class Poller:
             try:
                 await self.work_once()
                 self.last_fault = ""
-            except Transient as fault:
-                self.last_fault = str(fault)
-                log.warning("poller_retried", fault=str(fault))
+            except* Transient as faults:
+                # Shops are polled beside each other, so that what one meets comes in a group.
+                self.last_fault = str(faults.exceptions[0])
+                log.warning("poller_retried", fault=self.last_fault)
             await asyncio.sleep(min(LOOK_SECONDS, self._every_seconds))
 
     async def work_once(self) -> int:

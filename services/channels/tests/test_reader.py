@@ -361,6 +361,39 @@ async def test_rc_02_a_failed_window_moves_no_cursor_and_opens_the_breaker(desk:
     assert {row[1] for row in await desk.requests_left()} == {"2"}, "What it showed is read all the same."
 
 
+async def test_a_database_that_goes_away_during_a_poll_ends_nothing_and_the_poll_comes_again(
+    desk: Desk, database: str
+) -> None:
+    class Cut(FakeMarket):
+        """Whose list comes when the database has just shut every connection; once."""
+
+        cuts = 0
+
+        async def changed(self, shop: Shop, since: datetime | None, at: datetime) -> AsyncIterator[Page]:
+            if not self.cuts:
+                self.cuts += 1
+                with psycopg.connect(database, autocommit=True) as admin:
+                    admin.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+            yield Page({ORDER: "220"}, at)
+
+    poller = Poller(database, desk.shops, desk.requests, {"tokopedia": Cut()}, every_seconds=60)
+    running = asyncio.create_task(poller.run())
+    async with asyncio.timeout(60):
+        while not running.done():
+            try:
+                if len(await desk.requests_left()) == 2:
+                    break
+            except psycopg.OperationalError:
+                pass
+            await asyncio.sleep(0.02)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
 async def test_open_orders_are_read_by_id_in_rotation(desk: Desk) -> None:
     await desk.read(shown())
     await desk.ask("UPDATE channels.readings SET read_at = now() - interval '1 day' RETURNING 1")
