@@ -120,7 +120,7 @@ def test_a_consumer_that_wakes_up_late_changes_nothing(system: System, seed: int
     second = system.start_more("orders", "consumer")
 
     def owned(name: str) -> float:
-        return system.metric(name, "consumer_partitions_assigned", group="orders")
+        return system.metric(name, "consumer_partitions_assigned", topic="channels.orders.v1")
 
     wait_until(lambda: owned(second) > 0 and owned("orders") > 0, 120, "both consumers have partitions")
     run = system.start_run(seed=seed + 5)
