@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from libs.runtime.asgi import is_open
-from libs.runtime.problems import CODES, MEDIA_TYPE
+from libs.runtime.problems import CODES, MEDIA_TYPE, SENTENCES
 
 REFERENCES: Final = "#/components/schemas/{model}"
 _METHODS: Final = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
@@ -54,6 +54,8 @@ class ProblemAnswer(Answer):
     """What went wrong and what to do, for people."""
     request_id: str
     """Under this id the service has logged it; it stands in the header X-Request-Id as well."""
+    sentence: dict[str, str] | None = None
+    """The code's own sentence in English (`en`) and Indonesian (`id`), where the order rules give it one."""
     fields: list[FieldFault] | None = None
     """The fields that are wrong, all of them together."""
 
@@ -73,11 +75,12 @@ class StatusAnswer(Answer):
 
 
 PROBLEM_EXAMPLE: Final = {
-    "type": "urn:jejak:problem:invalid",
+    "type": "urn:jejak:problem:field-invalid",
     "title": "Unprocessable Entity",
     "status": 422,
     "code": CODES[422],
     "detail": "The request has fields that are wrong.",
+    "sentence": SENTENCES[CODES[422]],
     "request_id": "0199f2d4-6f43-7b52-9a07-3f5a3b0c8d11",
     "fields": [
         {

@@ -23,11 +23,26 @@ CODES: Mapping[int, str] = {
     408: "TOO_SLOW",
     413: "TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
-    422: "INVALID",
+    422: "FIELD_INVALID",
     500: "INTERNAL",
     503: "UNAVAILABLE",
 }
 FIELDS_MAX = 100
+# The sentences of the order rules (4.2), for the codes of theirs that the shell answers too.
+SENTENCES: Mapping[str, Mapping[str, str]] = {
+    "FIELD_INVALID": {
+        "en": "The named field is missing or not valid.",
+        "id": "Isian yang disebut kosong atau tidak sah.",
+    },
+    "KEY_REUSED": {
+        "en": "This idempotency key was used for a different request.",
+        "id": "Kunci idempotensi ini sudah dipakai untuk permintaan lain.",
+    },
+    "NOT_PERMITTED": {
+        "en": "Your role may not give this command.",
+        "id": "Peran Anda tidak boleh memberi perintah ini.",
+    },
+}
 
 
 class FieldProblem(TypedDict):
@@ -68,7 +83,8 @@ class Problem(HTTPException):
             "code": self.code,
             "detail": self.detail,
             "request_id": request_id,
-            **({"fields": self.fields} if self.fields else {}),
+            **({"sentence": SENTENCES[self.code]} if self.code in SENTENCES else {}),
+            "fields": self.fields,
             **self.members,
         }
         return Response(orjson.dumps(body), self.status_code, self.headers, MEDIA_TYPE)

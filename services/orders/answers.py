@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from libs.runtime.problems import MEDIA_TYPE
+from libs.runtime.problems import MEDIA_TYPE, Problem
 from services.orders.order.input import FieldFault
 from services.orders.order.refusals import CODES
 
@@ -109,6 +109,15 @@ def refused(
         ],
     }
     return Answer(status, body, order_id, sequence or 0)
+
+
+def refusal_problem(
+    code: str, *, headline: str | None = None, sequence: int | None = None, allowed: Sequence[str] = ()
+) -> Problem:
+    """The refusal of a reading: the same members as that of a command (RF-1)."""
+    body = refused(code, headline=headline, sequence=sequence, allowed=allowed).body
+    members = {name: body[name] for name in ("sentence", "order", "headline", "sequence", "allowed")}
+    return Problem(body["status"], code, body["detail"], **members)
 
 
 def path_of(field: str) -> str:

@@ -111,6 +111,7 @@ def read_fact(record: Record) -> Incoming:
     if ce_type not in KNOWN_TYPES:
         raise Skipped(ce_type)
     ce_id = _header(headers, "ce_id")
+    _require_utf8(record)
     if record.value is None:
         raise Malformed("The record has no value; a fact is never a tombstone.", reason="NULL_VALUE")
     if len(record.value) > FACT_BYTES_MAX:
@@ -136,6 +137,16 @@ def read_fact(record: Record) -> Incoming:
         ce_id,
         checked_traceparent(headers.get("traceparent")),
     )
+
+
+def _require_utf8(record: Record) -> None:
+    """Headers that nobody here reads are checked too: a broken record is parked, not read in part."""
+    for name, value in record.headers:
+        if value is not None and not value.isascii():
+            try:
+                value.decode()
+            except UnicodeDecodeError:
+                raise Malformed(f"Header {name} is not UTF-8.", field=name, reason="HEADER_INVALID") from None
 
 
 def _header(headers: Mapping[str, bytes | None], name: str, default: str | None = None) -> str:

@@ -22,7 +22,7 @@ from libs.runtime.records import Record
 from libs.runtime.tracing import store
 from services.orders.answers import Answer, kept_answer, refused
 from services.orders.commands_batch import CommandBatch, Incoming, Skipped, positions_of, read_record
-from services.orders.concluding import Asked, Decider, Standing
+from services.orders.concluding import Asked, Decider, Standing, key_reused
 from services.orders.consumer import stored_positions
 from services.orders.dispatch import key_of
 from services.orders.metrics import APPEND_CONFLICTS, COMMANDS
@@ -157,19 +157,24 @@ class CommandsHandler:
             batch.answer(incoming, incoming.command, refused("NOT_PERMITTED"))
             return
         asked = _asked(incoming, caller)
+        standing = batch.states.get(incoming.order_id)
         known = batch.keys.get(key_of(asked, "").id)
         if known is not None:
-            same = known[0] == asked.sha256
-            batch.answer(incoming, asked.command, known[1] if same else refused("KEY_REUSED"))
+            # A placement's order may be another seller's, of which nothing is told.
+            seen = None if asked.places else standing
+            before = known[1] if known[0] == asked.sha256 else key_reused(asked, seen)
+            batch.answer(incoming, asked.command, self._decider.barred(asked, standing) or before)
             return
         numbers = _Numbers(self._pool, batch)
-        concluded = await self._decider.conclude(asked, batch.states.get(incoming.order_id), numbers)
+        concluded = await self._decider.conclude(asked, standing, numbers)
         batch.take(incoming, asked, concluded)
 
     async def _caller(self, incoming: Incoming) -> Principal | None:
         """Who the record's token speaks for at the record's time; None without a good one."""
         try:
-            token = bearer_token(incoming.authorization)
+            # The header carries a token; the scheme before it, which HTTP needs, may be left out.
+            stated = incoming.authorization.strip()
+            token = bearer_token(stated if " " in stated else f"Bearer {stated}")
             found = await self._principals.of(token, at=incoming.record.produced_at)
         except Problem:
             return None

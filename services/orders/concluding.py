@@ -149,14 +149,11 @@ class Decider:
 
     async def conclude(self, asked: Asked, standing: Standing | None, numbers: Numbers) -> Concluded:
         """What comes of the command on the order as it stands. Raises Transient when the database fails."""
-        order = None if standing is None else standing.order
-        if not asked.places and (order is None or not _is_callers(asked, order)):
-            return Concluded(answer=refused("ORDER_NOT_FOUND"), order_id=asked.order_id, is_kept=False)
         body, unreadable = self._body(asked)
         stated = body.pop("actor", None)
-        actor = _actor(asked, standing, body, None if stated is None else str(stated))
-        if actor is None:
-            return replace(_refusal(asked, standing, "NOT_PERMITTED"), is_kept=False)
+        actor = _admitted(asked, standing, body, stated)
+        if isinstance(actor, Concluded):
+            return actor
         if asked.header_faults:
             return replace(_refusal(asked, standing, FIELD_INVALID, asked.header_faults), is_kept=False)
         if asked.expected is not None and asked.expected != _stands_at(asked, standing):
@@ -176,8 +173,19 @@ class Decider:
             hold = self._hold(asked, command)
         except HoldFalse as false:
             return _refusal(asked, standing, FIELD_INVALID, [FieldFault("hold", FIELD_INVALID, str(false))])
-        given = await self._terms.given(command, asked.caller.seller, _given(asked, actor, hold), order)
+        given = await self._terms.given(
+            command,
+            asked.caller.seller,
+            _given(asked, actor, hold),
+            None if standing is None else standing.order,
+        )
         return await self._decided(asked, standing, command, given, numbers)
+
+    def barred(self, asked: Asked, standing: Standing | None) -> Answer | None:
+        """What GR-3 answers before the key is looked at: no such order, or not permitted; None: neither."""
+        body, _ = self._body(asked)
+        actor = _admitted(asked, standing, body, body.pop("actor", None))
+        return actor.answer if isinstance(actor, Concluded) else None
 
     async def _reported(
         self, asked: Asked, standing: Standing, body: dict[str, Any], actor: Actor, numbers: Numbers
@@ -258,6 +266,19 @@ def _stands_at(asked: Asked, standing: Standing | None) -> int | None:
     if standing is not None:
         return standing.version
     return asked.expected if asked.draft is None else asked.draft.revision
+
+
+def _admitted(
+    asked: Asked, standing: Standing | None, body: dict[str, Any], stated: Any
+) -> Actor | Concluded:
+    """Who acts, or the refusal of steps 1 and 2 of GR-3, which is not kept."""
+    order = None if standing is None else standing.order
+    if not asked.places and (order is None or not _is_callers(asked, order)):
+        return Concluded(answer=refused("ORDER_NOT_FOUND"), order_id=asked.order_id, is_kept=False)
+    actor = _actor(asked, standing, body, None if stated is None else str(stated))
+    if actor is None:
+        return replace(_refusal(asked, standing, "NOT_PERMITTED"), is_kept=False)
+    return actor
 
 
 def _actor(asked: Asked, standing: Standing | None, body: dict[str, Any], stated: str | None) -> Actor | None:
@@ -362,6 +383,11 @@ def new_events(asked: Asked, version: int, events: Sequence[Event]) -> tuple[New
             )
         )
     return tuple(stored)
+
+
+def key_reused(asked: Asked, standing: Standing | None) -> Answer:
+    """What a key that was used for something else is answered; `standing` is an order of the caller's."""
+    return _refusal(asked, standing, "KEY_REUSED").answer
 
 
 def _id_taken(asked: Asked, standing: Standing) -> Concluded:

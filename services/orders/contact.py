@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from libs.runtime.auth import Principal, require
 from libs.runtime.postgres import AsyncPool, transient_faults
-from libs.runtime.problems import Problem
+from services.orders.answers import refusal_problem
 from services.orders.buyers import Buyers
+from services.orders.order.allowing import allowed_now
 from services.orders.order.buyer import LINE_NOTE, newest
 from services.orders.order.headline import headline
-from services.orders.order.refusals import CODES
 from services.orders.order.state import Order
 from services.orders.store import load
 
@@ -23,13 +23,15 @@ SHOWN: Final = (
 # One of these at least, or there is nobody to reach and nowhere to ship.
 REACHING: Final = ("name", "phone", "email", "recipient", "recipient_phone", "address")
 
+UNSTATED: Final = "unstated"
 Purpose = Annotated[
     str,
     Query(
         min_length=3,
         max_length=80,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:-]*$",
-        description="What the contact is read for, e.g. shipping; kept with the reading, so nothing personal",
+        description="What the contact is read for, e.g. shipping; kept with the reading, so nothing personal."
+        " Left out, it is kept as unstated",
     ),
 ]
 
@@ -52,7 +54,7 @@ class Contacts:
         async with transient_faults(), self._pool.connection() as connection:
             found = (await load(connection, [order_id])).get(order_id)
             if found is None or found[1].seller != caller.seller:
-                raise _problem("ORDER_NOT_FOUND")
+                raise refusal_problem("ORDER_NOT_FOUND")
             order = found[1]
             (opened,) = await self._buyers.open_within(connection, [(order_id, order.buyers)])
             reachable = any(name in opened for name in REACHING)
@@ -70,7 +72,12 @@ class Contacts:
                 [order_id, caller.seller, caller.id, purpose, [*shown, *(["line_notes"] if notes else [])]],
             )
         if not reachable:
-            raise _problem("CONTACT_UNAVAILABLE", headline=headline(order), sequence=order.sequence)
+            raise refusal_problem(
+                "CONTACT_UNAVAILABLE",
+                headline=headline(order),
+                sequence=order.sequence,
+                allowed=allowed_now(order),
+            )
         return _contact(order_id, order, shown, notes)
 
 
@@ -97,20 +104,15 @@ def contact_routes(contacts: Contacts) -> APIRouter:
         responses={409: {"description": "CONTACT_UNAVAILABLE: nothing is known, or it was erased"}},
     )
     async def read_contact(
-        order_id: str, caller: Annotated[Principal, Depends(require("contact"))], purpose: Purpose
+        order_id: str, caller: Annotated[Principal, Depends(require("contact"))], purpose: Purpose = UNSTATED
     ) -> Response:
         try:
             wanted = UUID(order_id)
         except ValueError:
-            raise _problem("ORDER_NOT_FOUND") from None
+            raise refusal_problem("ORDER_NOT_FOUND") from None
         found = await contacts.read(caller, wanted, purpose)
         # Nothing between here and the caller may keep it.
         headers = {"cache-control": "no-store"}
         return Response(_ENCODER.encode(found), media_type="application/json", headers=headers)
 
     return router
-
-
-def _problem(code: str, **members: Any) -> Problem:
-    refusal = CODES[code]
-    return Problem(refusal.http, code, refusal.en, sentence=refusal.sentence, **members)

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from libs.runtime.errors import Transient
 from libs.runtime.postgres import AsyncPool, transient_faults
-from services.orders.answers import Answer, kept_answer, refused
-from services.orders.concluding import Asked, Concluded, Decider, Standing
+from services.orders.answers import Answer, kept_answer
+from services.orders.concluding import Asked, Concluded, Decider, Standing, key_reused
 from services.orders.metrics import APPEND_CONFLICTS, COMMANDS
 from services.orders.order.headline import view
 from services.orders.recorder import Appended, AppendRequest, CommandKey, PlacedDraft
@@ -102,7 +102,7 @@ class Dispatcher:
             if appended.outcome == "OK":
                 return concluded.answer, self._keep(concluded, appended)
             if appended.outcome == "KEY_TAKEN":
-                return await self._answered_before(asked)
+                return await self._answered_before(asked, standing)
             APPEND_CONFLICTS.inc()
             self._orders.forget(asked.order_id)
         raise Transient("The order moved each time the command was decided.")
@@ -136,14 +136,16 @@ class Dispatcher:
             raise DraftGone
         return found
 
-    async def _answered_before(self, asked: Asked) -> tuple[Answer, int | None]:
+    async def _answered_before(
+        self, asked: Asked, standing: Standing | None = None
+    ) -> tuple[Answer, int | None]:
         """The first answer to this key again, or that it was used for something else (GR-4)."""
-        found = await self._kept(asked)
+        found = await self._kept(asked, standing)
         if found is None:
             raise Transient("The answer of this key is not there yet.")
         return found
 
-    async def _kept(self, asked: Asked) -> tuple[Answer, int | None] | None:
+    async def _kept(self, asked: Asked, standing: Standing | None = None) -> tuple[Answer, int | None] | None:
         async with transient_faults(), self._pool.connection() as connection:
             cursor = await connection.execute(
                 "SELECT body_sha256, answer FROM orders.command_keys WHERE id = %s",
@@ -155,7 +157,7 @@ class Dispatcher:
             if found is None:
                 return None
             if found[0] != asked.sha256:
-                return refused("KEY_REUSED"), None
+                return key_reused(asked, standing), None
             answer = kept_answer(found[1])
             if answer.refused or answer.order is None:
                 return answer, None

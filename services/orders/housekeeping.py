@@ -110,7 +110,7 @@ class Cleaner:
         return rows in {drafts, keys}
 
     async def _removed(self, statement: str, values: list[int]) -> int:
-        async with transient_faults(), self._pool.connection() as connection:
+        async with transaction(self._pool) as connection:
             found = await (await connection.execute(statement.encode(), values)).fetchone()
         assert found is not None, "A count answers one row."
         return int(found[0])

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from libs.runtime.auth import Principal, require
 from libs.runtime.pages import Paging, cut, page
 from libs.runtime.problems import Problem, field_problem
+from services.orders.answers import refusal_problem
 from services.orders.columns import STATUS_NAMES
 from services.orders.facets import FILTERS, NONE, OPEN
 from services.orders.list_query import Mark
@@ -190,12 +191,7 @@ def json_response(body: Any) -> Response:
 
 def order_not_found() -> Problem:
     """The same answer for an order of another seller (RF-4)."""
-    return Problem(
-        404,
-        "ORDER_NOT_FOUND",
-        "There is no such order.",
-        sentence={"en": "There is no such order.", "id": "Pesanan ini tidak ada."},
-    )
+    return refusal_problem("ORDER_NOT_FOUND")
 
 
 def order_id_in(text: str) -> UUID:

@@ -180,7 +180,7 @@ async def test_a_missing_scope_is_403(client: httpx.AsyncClient) -> None:
 
 async def test_all_wrong_fields_are_told_together(client: httpx.AsyncClient) -> None:
     answer = await client.post("/v1/things", json={"lines": [{"quantity": "x"}]}, headers=bearer(FULL))
-    fields = assert_problem(answer, 422, "INVALID")["fields"]
+    fields = assert_problem(answer, 422, "FIELD_INVALID")["fields"]
     assert {(field["field"], field["code"]) for field in fields} == {
         ("Idempotency-Key", "REQUIRED"),
         ("name", "REQUIRED"),
@@ -192,7 +192,7 @@ async def test_all_wrong_fields_are_told_together(client: httpx.AsyncClient) -> 
 async def test_a_body_that_is_not_json_is_one_problem(client: httpx.AsyncClient) -> None:
     headers = bearer(FULL) | {"Idempotency-Key": "one", "Content-Type": "application/json"}
     answer = await client.post("/v1/things", content=b"{", headers=headers)
-    [field] = assert_problem(answer, 422, "INVALID")["fields"]
+    [field] = assert_problem(answer, 422, "FIELD_INVALID")["fields"]
     assert field["code"] == "JSON_INVALID"
 
 
@@ -202,7 +202,7 @@ async def test_other_errors_are_problems_too(client: httpx.AsyncClient) -> None:
     assert_problem(transient, 503, "UNAVAILABLE")
     assert transient.headers["retry-after"] == "1"
     malformed = await client.get("/v1/things/fails/malformed", headers=bearer(FULL))
-    assert assert_problem(malformed, 422, "INVALID")["fields"] == [
+    assert assert_problem(malformed, 422, "FIELD_INVALID")["fields"] == [
         {"field": "amount", "code": "MALFORMED", "sentence": "The amount is not a whole number."}
     ]
 
@@ -299,7 +299,7 @@ async def test_pages_follow_each_other(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize("cursor", ["!!", "AAAA", cursor_of("text"), "x" * 2000])
 async def test_a_cursor_from_elsewhere_is_a_wrong_field(client: httpx.AsyncClient, cursor: str) -> None:
     answer = await client.get("/v1/things", params={"cursor": cursor}, headers=bearer(FULL))
-    [field] = assert_problem(answer, 422, "INVALID")["fields"]
+    [field] = assert_problem(answer, 422, "FIELD_INVALID")["fields"]
     assert field["field"] == "cursor"
 
 

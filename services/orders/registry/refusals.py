@@ -29,7 +29,7 @@ class RegistryRefused(Exception):
 
 def invalid(faults: Sequence[FieldRefused]) -> RegistryRefused:
     """The refusal of fields that are wrong in themselves, all of them together."""
-    return RegistryRefused("INVALID", "INVALID", "The request has fields that are wrong.", faults)
+    return RegistryRefused("INVALID", FIELD_INVALID, "The request has fields that are wrong.", faults)
 
 
 def not_found(what: str) -> RegistryRefused:

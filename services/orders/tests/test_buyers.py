@@ -423,7 +423,15 @@ async def test_pd_4_the_contact_is_shown_and_each_reading_is_kept(desk: Desk, cl
     assert not any(marker in str(kept) for marker in MARKERS)
 
 
-async def test_pd_4_only_with_the_scope_for_the_own_order_and_with_a_purpose(
+async def test_pd_4_a_reading_without_a_purpose_is_kept_as_one(desk: Desk, client: AsyncClient) -> None:
+    order_id = await desk.place("1", BUYER)
+    assert (await asked(client, order_id, purpose="")).status_code == 200
+    assert await rows(desk.pool, "SELECT caller, purpose FROM orders.contact_readings") == [
+        ("agent-7", "unstated")
+    ]
+
+
+async def test_pd_4_only_with_the_scope_for_the_own_order_and_a_fit_purpose(
     desk: Desk, client: AsyncClient
 ) -> None:
     order_id = await desk.place("1", BUYER)
@@ -432,7 +440,7 @@ async def test_pd_4_only_with_the_scope_for_the_own_order_and_with_a_purpose(
         await asked(client, order_id, "stranger"),
         await asked(client, UUID(int=9)),
         await asked(client, "none"),
-        await asked(client, order_id, purpose=""),
+        await asked(client, order_id, purpose="x"),
         await asked(client, order_id, purpose="Qzwanda@marker"),
     ]
     assert [(each.status_code, each.json()["code"]) for each in refused] == [
@@ -440,10 +448,12 @@ async def test_pd_4_only_with_the_scope_for_the_own_order_and_with_a_purpose(
         (404, "ORDER_NOT_FOUND"),
         (404, "ORDER_NOT_FOUND"),
         (404, "ORDER_NOT_FOUND"),
-        (422, "INVALID"),
-        (422, "INVALID"),
+        (422, "FIELD_INVALID"),
+        (422, "FIELD_INVALID"),
     ]
     assert refused[4].json()["fields"][0]["field"] == "purpose"
+    # RF-1: a reading is refused with the members that a command is refused with.
+    assert set(refused[2].json()) >= {"sentence", "headline", "sequence", "allowed", "fields"}
     assert not any(marker in each.text for each in refused for marker in MARKERS if marker != "Qzwanda")
     assert await rows(desk.pool, "SELECT FROM orders.contact_readings") == []
 

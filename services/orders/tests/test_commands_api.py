@@ -173,6 +173,10 @@ async def test_gr_4_another_body_under_the_same_key_is_key_reused(
         await post(client, "/v1/orders", placement(), idempotency_key="pay"),
     ):
         assert (other.status_code, other.json()["code"]) == (422, "KEY_REUSED")
+    # RF-1: what the order is now stands in this refusal too.
+    reused = (await post(client, path, {"amount": 3_000}, idempotency_key="pay")).json()
+    assert (reused["headline"], reused["sequence"]) == ("PARTLY_PAID", 2)
+    assert "ConfirmPayment" in reused["allowed"]
     assert await stored(pool, order) == ["OrderPlaced", "PaymentConfirmed"]
     client.headers["authorization"] = f"Bearer {AGENT}"
     # A key is the caller's own.

@@ -172,6 +172,9 @@ async def test_gr_4_a_key_that_comes_again_has_its_first_answer_and_no_second_ef
     same = [{**each, "asked": ""} for each in found if each["asked"] == "one"]
     assert same[0] == same[1] == same[2]
     assert (same[3]["status"], same[3]["code"]) == (422, "KEY_REUSED")
+    # RF-1: a reused key tells what the order is now as well.
+    assert (same[3]["headline"], same[3]["sequence"]) == ("NEW", 3)
+    assert "ConfirmOrder" in same[3]["allowed"]
     names = [name for (name,) in await rows(pool, "SELECT name FROM orders.events ORDER BY position")]
     assert names.count("OrderConfirmed.v1") == 1
 
@@ -190,12 +193,33 @@ async def test_a_key_is_one_whichever_door_it_comes_by(pool: AsyncPool) -> None:
     assert len(await rows(pool, "SELECT FROM orders.events")) == 3
 
 
+async def test_gr_3_the_order_and_the_permission_are_looked_at_before_the_key(pool: AsyncPool) -> None:
+    order, log = await place(pool), Log()
+    used = log.record("ConfirmOrder", order, key="one")
+    await handler_of(pool).handle([used], {})
+    nowhere = log.record("ConfirmOrder", str(uuid7()), key="one")
+    denied = log.record("HoldOrder", order, key="one", authorization=token("orders:read"))
+    await handler_of(pool).handle([nowhere, denied], {0: 0})
+    found = [each.get("code") for each in await answers(pool)]
+    assert found == [None, "ORDER_NOT_FOUND", "NOT_PERMITTED"]
+
+
+async def test_the_header_authorization_may_be_the_token_alone(pool: AsyncPool) -> None:
+    order, log = await place(pool), Log()
+    alone = token("orders:write").removeprefix("Bearer ")
+    record = log.record("ConfirmOrder", order, authorization=alone)
+    assert await handler_of(pool).handle([record], {}) == {"handled": 1}
+    assert [each["headline"] for each in await answers(pool)] == ["CONFIRMED"]
+
+
 @pytest.mark.parametrize(
     "authorization",
     [
         "",
         "Bearer none",
         f"Bearer {OWNER}",
+        OWNER,
+        "Basic " + token("orders:write").removeprefix("Bearer "),
         token("orders:write", at=AT - timedelta(hours=1)),
         token("orders:write", at=AT + timedelta(hours=1)),
         token("orders:read"),

@@ -197,6 +197,7 @@ async def test_what_waited_comes_back_before_a_later_record_that_was_parked_firs
         (b"x" * 900_000, {}, "TOO_LARGE"),
         (b"{}", {"ce_id": b"\xff\xfe"}, "HEADER_INVALID"),
         (b"{}", {"ce_type": None}, "HEADER_INVALID"),
+        (json.dumps(placed("bad")).encode(), {"x-note": b"\xff\xfe"}, "HEADER_INVALID"),
     ],
 )
 async def test_a_bad_record_parks_its_key_only(

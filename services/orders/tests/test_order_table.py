@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from libs.runtime.problems import SENTENCES
 from services.orders.order.events import Method
 from services.orders.order.guards import GUARDS, GUARDS_OF
 from services.orders.order.model import Billing, Coverage, Fulfilment, Status, Transaction
@@ -287,3 +288,7 @@ def test_t27_a_gateway_fact_applies_where_its_row_says() -> None:
     assert not applies("PaymentFailed", gateway)
     assert applies("PaymentFailed", replace(gateway, transaction=Transaction.PROCESSING))
     assert applies("PaymentSucceeded", replace(gateway, status=Status.CANCELLED))
+
+
+def test_4_2_what_the_shell_answers_under_a_code_of_the_rules_has_its_sentences() -> None:
+    assert {code: CODES[code].sentence for code in SENTENCES} == SENTENCES

@@ -77,7 +77,7 @@ async def test_a_code_is_unique_and_never_changes(client: Client, pool: AsyncPoo
         "CODE_TAKEN",
         [],
     )
-    assert await client.code("PATCH", "/v1/seller", {"code": "LAIN"}) == (422, "INVALID", ["code"])
+    assert await client.code("PATCH", "/v1/seller", {"code": "LAIN"}) == (422, "FIELD_INVALID", ["code"])
     with psycopg.connect(database) as connection, pytest.raises(psycopg.errors.CheckViolation):
         connection.execute("UPDATE orders.sellers SET code = 'LAIN' WHERE id = 'seller-1'")
 
@@ -92,11 +92,15 @@ async def test_wrong_fields_of_a_seller_are_named_together(client: Client) -> No
     given = {"zone": "Mars/Olympus", "tax_mode": "EXCLUSIVE", "tax_rate_basis_points": 0}
     assert await client.code("PATCH", "/v1/seller", given) == (
         422,
-        "INVALID",
+        "FIELD_INVALID",
         ["zone", "tax_rate_basis_points"],
     )
-    assert await client.code("PATCH", "/v1/seller", {"npwp": "01.234.567"}) == (422, "INVALID", ["npwp"])
-    assert await client.code("PATCH", "/v1/seller", {"colour": "red"}) == (422, "INVALID", ["colour"])
+    assert await client.code("PATCH", "/v1/seller", {"npwp": "01.234.567"}) == (
+        422,
+        "FIELD_INVALID",
+        ["npwp"],
+    )
+    assert await client.code("PATCH", "/v1/seller", {"colour": "red"}) == (422, "FIELD_INVALID", ["colour"])
     assert (await client.code("PATCH", "/v1/seller", {"name": "a\x00b"}))[2] == ["name"]
     assert await client.history() == (await client.history())
     assert [each["change"] for each in await client.history()] == ["added", "registered"]
@@ -148,7 +152,11 @@ async def test_somebody_always_owns_and_nobody_is_forgotten(client: Client, pool
     await client.good("PATCH", f"{people}/{ani['id']}", {"active": True, "role": "OWNER"})
     await client.good("PATCH", f"{people}/owner-SATU", {"active": False})
     assert [each["active"] for each in (await client.good("GET", people))["items"]].count(False) == 1
-    assert await client.code("POST", people, {"name": "Budi", "role": "KING"}) == (422, "INVALID", ["role"])
+    assert await client.code("POST", people, {"name": "Budi", "role": "KING"}) == (
+        422,
+        "FIELD_INVALID",
+        ["role"],
+    )
 
 
 async def test_tags_are_kept_once_and_as_first_written(client: Client) -> None:
@@ -159,7 +167,7 @@ async def test_tags_are_kept_once_and_as_first_written(client: Client) -> None:
     assert first["tag"] == "Prioritas"
     path = f"/v1/seller/tags/{other['id']}"
     assert await client.code("PATCH", path, {"tag": "prioritas"}) == (409, "TAG_EXISTS", [])
-    assert await client.code("POST", "/v1/seller/tags", {"tag": "x" * 41}) == (422, "INVALID", ["tag"])
+    assert await client.code("POST", "/v1/seller/tags", {"tag": "x" * 41}) == (422, "FIELD_INVALID", ["tag"])
     assert (await client.good("PATCH", path, {"tag": "GROSIR"}))["tag"] == "GROSIR"
     assert [each["tag"] for each in (await client.good("GET", "/v1/seller/tags"))["items"]] == [
         "GROSIR",
@@ -178,7 +186,7 @@ async def test_a_reason_is_retired_and_never_lost(client: Client, pool: AsyncPoo
     assert await client.code("POST", path, {**given, "code": "UNPAID"}) == (409, "REASON_EXISTS", [])
     assert await client.code("POST", path, {**given, "code": "no stock", "given_by": "X"}) == (
         422,
-        "INVALID",
+        "FIELD_INVALID",
         ["code", "given_by"],
     )
     await client.good("PATCH", f"{path}/NO_STOCK", {"active": False})
@@ -207,7 +215,7 @@ async def test_policies_are_versioned_whole_and_hold_from_then_on(client: Client
         assert (found.policies.hold_needed.manual, found.policies.hold_needed.storefront) == (False, True)
     assert (await client.good("PUT", path, {"hold_needed": {"manual": False}}))["version"] == 2
     bad = {"return_window_days": 61, "negotiation_applying": "NEVER"}
-    assert await client.code("PUT", path, bad) == (422, "INVALID", [*bad])
+    assert await client.code("PUT", path, bad) == (422, "FIELD_INVALID", [*bad])
     assert (await client.code("PUT", path, {"return_window_days": "7"}))[2] == ["return_window_days"]
     versions = (await client.good("GET", f"{path}/versions"))["items"]
     assert [(each["version"], each["author"]) for each in versions] == [
@@ -239,7 +247,7 @@ async def test_holidays_are_versioned(client: Client, pool: AsyncPool) -> None:
     set_ = await client.good("PUT", path, {"days": days})
     assert (set_["version"], [each["day"] for each in set_["days"]]) == (1, ["2026-08-17", "2026-12-25"])
     assert await client.good("GET", path) == set_
-    assert await client.code("PUT", path, {"days": [days[0], days[0]]}) == (422, "INVALID", ["days"])
+    assert await client.code("PUT", path, {"days": [days[0], days[0]]}) == (422, "FIELD_INVALID", ["days"])
     async with pool.connection() as connection:
         found = await reading.calendar_in_force(connection, "seller-1")
         assert (found.version, found.days[0].name) == (1, "Kemerdekaan")
@@ -250,7 +258,11 @@ async def test_payment_methods_are_a_choice_of_four(client: Client, pool: AsyncP
     """SR-11."""
     path = "/v1/seller/payment-methods"
     account = {"bank": "Bank Contoh", "number": "123-456", "holder": "Toko"}
-    assert await client.code("PUT", path, {"methods": ["TRANSFER"]}) == (422, "INVALID", ["bank_accounts"])
+    assert await client.code("PUT", path, {"methods": ["TRANSFER"]}) == (
+        422,
+        "FIELD_INVALID",
+        ["bank_accounts"],
+    )
     assert (await client.code("PUT", path, {"methods": ["BARTER"]}))[0] == 422
     given = {"methods": ["COD", "TRANSFER"], "bank_accounts": [account]}
     assert await client.good("PUT", path, given) == given
@@ -272,7 +284,7 @@ async def test_a_known_customer_keeps_its_category(client: Client, pool: AsyncPo
             assert given == "RESELLER"
     await client.good("POST", "/v1/seller/customer-categories", {"code": "VIP", "label": "Utama"})
     path = "/v1/seller/customers/buyer-1"
-    assert await client.code("PATCH", path, {"category": "KING"}) == (422, "INVALID", ["category"])
+    assert await client.code("PATCH", path, {"category": "KING"}) == (422, "FIELD_INVALID", ["category"])
     assert (await client.good("PATCH", path, {"category": "VIP"}))["category"] == "VIP"
     [listed] = (await client.good("GET", "/v1/seller/customers"))["items"]
     assert (listed["buyer"], listed["category"], listed["first_seen"]["shop"]) == ("buyer-1", "VIP", "shop-1")
@@ -396,7 +408,7 @@ async def test_what_a_database_cannot_keep_is_a_wrong_field(client: Client) -> N
         ("DELETE", "keys/a%00b", None),
     ):
         status, code, fields = await client.code(method, f"/v1/seller/{path}", given)
-        assert (status, code, len(fields)) == (422, "INVALID", 1), path
+        assert (status, code, len(fields)) == (422, "FIELD_INVALID", 1), path
     for body_of in (b'{"tag": "\\ud800"}', b'{"tag": "\\u0000"}', b"{", b"[]", b"\xff"):
         answer = await client.http.post(
             "/v1/seller/tags",
