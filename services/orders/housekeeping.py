@@ -12,7 +12,7 @@ import structlog
 
 from libs.runtime.errors import Transient
 from libs.runtime.metrics import PARKED
-from libs.runtime.postgres import AsyncPool, lead, transaction, transient_faults
+from libs.runtime.postgres import AsyncPool, lead, transaction
 from services.orders.batch import BEHIND, WAITING_PER_ORDER_MAX, record_of_row, row_of_record
 from services.orders.drafts import DAYS_KEPT
 from services.orders.recorder import AppendRequest, append
