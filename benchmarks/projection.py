@@ -27,7 +27,8 @@ from benchmarks.servers import Servers
 from services.orders.app import migrate_orders
 from services.orders.order.state import evolve
 from services.orders.order_list import decode_state, encode_state, facets_of
-from services.orders.rebuild import PAGE_EVENTS, Rebuild, whole_streams
+from services.orders.rebuild import PAGE_EVENTS, Rebuild
+from services.orders.rebuild_streams import FIRST, LAST, whole_streams
 from services.orders.store import decode
 
 ORDERS, PEER_ORDERS, ROUNDS = 20_000, 300, 3
@@ -127,9 +128,9 @@ async def floor(database: str) -> float:
         await reader.execute("SET enable_seqscan = off")
         await reader.execute("SET enable_sort = off")
         began = time.perf_counter()
-        last = UUID(int=0)
+        last = FIRST
         while True:
-            events, last = await whole_streams(reader, last, 2**62, PAGE_EVENTS)
+            events, last = await whole_streams(reader, last, LAST, 2**62, PAGE_EVENTS)
             if not events:
                 return time.perf_counter() - began
 

@@ -5,7 +5,7 @@ holds the seller, so that the words of one seller never meet those of another. T
 share a hash are to be expected once in some billions of them; the list compares nothing further.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -40,45 +40,57 @@ def facet(seller: str, kind: str, text: str) -> int:
 _shared = lru_cache(maxsize=50_000)(facet)
 
 
+@lru_cache(maxsize=5_000)
+def _together(seller: str, words: tuple[str, ...], several: tuple[tuple[str, str], ...]) -> frozenset[int]:
+    """The hashes of one word each of _SINGLE and of (filter, word) pairs: many orders have all the same."""
+    named = (*zip(_SINGLE, words, strict=True), *several)
+    return frozenset(_shared(seller, kind, text) for kind, text in named if text)
+
+
+# The filters of which an order has one word at most, in the order in which `facets` gives the words.
+_SINGLE: Final = (
+    "headline", "order_status", "request", "coverage", "transaction", "fulfilment", "billing", "channel",
+    "shop", "source", "agent", "method", "warehouse", "courier",
+)  # fmt: skip
+
+
 def facets(order: Order, headline: str, flags: Iterable[str]) -> list[int]:
     """The hashes of everything that the order can be found by."""
     seller = order.seller
-    found = {_shared(seller, kind, text) for kind, text in _words(order, headline, flags) if text}
+    words = (
+        headline,
+        order.status.value,
+        NONE if order.request is None else OPEN,
+        money.coverage(order).value,
+        order.transaction.value,
+        aggregate(order).value,
+        order.billing.value,
+        order.channel,
+        order.shop,
+        order.source,
+        order.agent,
+        order.method.value,
+        order.warehouse,
+        order.courier,
+    )
+    found = set(_together(seller, words, tuple(_several(order, flags))))
     if order.marketplace_number:
         found.add(facet(seller, "marketplace_number", order.marketplace_number))
-    found.update(facet(seller, SEARCH, text) for text in _numbers(order) if text)
+    found.update([facet(seller, SEARCH, text) for text in _numbers(order) if text])
     return sorted(found)
 
 
-def _words(order: Order, headline: str, flags: Iterable[str]) -> Iterator[tuple[str, str]]:
-    yield "headline", headline
-    for flag in flags:
-        yield "flag", flag
-    yield "order_status", order.status.value
-    yield "request", NONE if order.request is None else OPEN
-    yield "coverage", money.coverage(order).value
-    yield "transaction", order.transaction.value
-    yield "fulfilment", aggregate(order).value
-    yield "billing", order.billing.value
-    yield "channel", order.channel
-    yield "shop", order.shop
-    yield "source", order.source
-    yield "agent", order.agent
-    yield "method", order.method.value
-    for tag in order.tags:
-        yield "tag", tag
-    yield "warehouse", order.warehouse
-    for part in order.parts:
-        yield "warehouse", "" if part.cancelled else part.warehouse
-    yield "courier", order.courier
-    for package in order.packages:
-        yield "courier", package.courier
+def _several(order: Order, flags: Iterable[str]) -> list[tuple[str, str]]:
+    """The words of filters of which an order may have several, with their filters."""
+    return [
+        *[("flag", flag) for flag in flags],
+        *[("tag", tag) for tag in order.tags],
+        *[("warehouse", part.warehouse) for part in order.parts if part.warehouse and not part.cancelled],
+        *[("courier", package.courier) for package in order.packages if package.courier],
+    ]
 
 
-def _numbers(order: Order) -> Iterator[str]:
+def _numbers(order: Order) -> list[str]:
     """What the search finds whole: the order's numbers, and live and announced AWBs."""
-    yield order.number
-    yield order.marketplace_number
-    yield order.reference
-    for package in order.packages:
-        yield package.awb
+    awbs = [package.awb for package in order.packages]
+    return [order.number, order.marketplace_number, order.reference, *awbs]

@@ -1,6 +1,6 @@
 """Fills the order list anew beside the live one, compares the two and swaps them in one transaction.
 
-Streams are folded whole, in the order of their ids, as of one position; then the events after it are followed
+Streams are folded whole as of one position (rebuild_streams.py); then the events after it are followed
 in batches like the projector's. Every step keeps how far it came in its own transaction, so that a rebuild
 that was stopped goes on from there. Readers and the projector work on the live tables until the swap.
 """
@@ -9,10 +9,9 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 import msgspec
 import psycopg
@@ -23,25 +22,23 @@ from libs.runtime.logs import configure_logs
 from libs.runtime.postgres import CONNECTION_OPTIONS, role_of, transient_faults
 from libs.runtime.settings import load_or_exit
 from services.orders.order_list import FOLLOWER, NEXT, SELECT_LOG, Tables, fold, position_of
+from services.orders.rebuild_streams import cut, fold_parts, helping
 from services.orders.settings import OrdersSettings
 
 log = structlog.get_logger(__name__)
 
 PAGE_EVENTS: Final = 2_000
+# How many fold streams, this process included, and from how many events on more than one.
+PROCESSES: Final = 2
+HELPED_FROM_EVENTS: Final = 50_000
 EXAMPLES_MAX: Final = 20
 # Readers wait behind a swap that waits for its locks, so it waits for a moment only, and tries again.
 SWAP_LOCK_TIMEOUT: Final = "500ms"
 SWAP_TRIES: Final = 60
-_FIRST: Final = UUID(int=0)
 _TABLES: Final = ("order_views_v2", "order_states_v2")
 _LIST: Final = "order_views_v2_list"
 _NEXT: Final = Tables(NEXT)
 _LIVE: Final = Tables()
-
-SELECT_STREAMS: Final = (
-    SELECT_LOG + " WHERE stream_id > %s AND position <= %s ORDER BY stream_id, version LIMIT %s"
-).encode()
-SELECT_STREAM: Final = (SELECT_LOG + " WHERE stream_id = %s AND position <= %s ORDER BY version").encode()
 
 # What is in the live tables up to the position that the rebuild has reached must be in the new ones, to the
 # letter; what the live ones have got since is not compared.
@@ -69,17 +66,26 @@ class Report(msgspec.Struct, frozen=True):
 class _Progress(msgspec.Struct, frozen=True):
     phase: str
     upto: int
-    stream_id: UUID
     position: int
 
 
 class Rebuild:
     """One rebuild of the order list; `dsn` is that of the login that migrates."""
 
-    def __init__(self, dsn: str, *, accept_differences: bool = False, page_events: int = PAGE_EVENTS) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        accept_differences: bool = False,
+        page_events: int = PAGE_EVENTS,
+        processes: int = PROCESSES,
+        helped_from: int = HELPED_FROM_EVENTS,
+    ) -> None:
         self._dsn = dsn
         self._accept = accept_differences
         self._page = page_events
+        self._processes = processes
+        self._helped_from = helped_from
 
     async def run(self) -> Report:
         """Fill, compare and swap; go on where an earlier run stopped.
@@ -87,10 +93,10 @@ class Rebuild:
         When the two differ nothing is swapped unless differences are accepted: the new tables stay, and
         the next run goes on with them. Raises Transient when another rebuild runs, or the database goes.
         """
-        async with transient_faults(), self._connected() as (reader, writer):
+        async with transient_faults(), self._connected() as writer:
             progress = await self._begun(writer)
             if progress.phase == "STREAMS":
-                await self._fold_streams(reader, writer, progress)
+                await self._fold_streams(progress.upto)
                 progress = await self._moved_on(writer, "INDEXES")
             if progress.phase == "INDEXES":
                 await _index(writer)
@@ -104,19 +110,21 @@ class Rebuild:
         log.info("rebuild_ended", orders=orders, differences=differences, swapped=swapped)
         return report
 
+    async def begin(self) -> None:
+        """Make the new tables and say what is to be done, where that is not done yet; `run` does it first."""
+        async with transient_faults(), self._connected() as writer:
+            await self._begun(writer)
+
     async def discard(self) -> None:
         """Remove what an earlier run filled; the live list stays as it is."""
-        async with transient_faults(), self._connected() as (_, writer), writer.transaction():
+        async with transient_faults(), self._connected() as writer, writer.transaction():
             await _drop(writer, NEXT)
             await writer.execute("DELETE FROM orders.rebuilds WHERE name = %s", [FOLLOWER])
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[tuple[psycopg.AsyncConnection, psycopg.AsyncConnection]]:
+    async def _connected(self) -> AsyncIterator[psycopg.AsyncConnection]:
         options = CONNECTION_OPTIONS | {"autocommit": True, "application_name": "orders rebuild"}
-        async with (
-            await psycopg.AsyncConnection.connect(self._dsn, **options) as reader,
-            await psycopg.AsyncConnection.connect(self._dsn, **options) as writer,
-        ):
+        async with await psycopg.AsyncConnection.connect(self._dsn, **options) as writer:
             cursor = await writer.execute(
                 "SELECT pg_try_advisory_lock(hashtext(%s))", [f"rebuild {FOLLOWER}"]
             )
@@ -126,10 +134,7 @@ class Rebuild:
             # A crash loses the last steps together with what they noted of themselves: they are done again.
             await writer.execute("SET synchronous_commit = off")
             await writer.execute("SET maintenance_work_mem = '128MB'")
-            # Pages come by the index over streams, whatever the statistics of a young table say.
-            await reader.execute("SET enable_seqscan = off")
-            await reader.execute("SET enable_sort = off")
-            yield reader, writer
+            yield writer
 
     async def _begun(self, writer: psycopg.AsyncConnection) -> _Progress:
         async with writer.transaction():
@@ -144,15 +149,16 @@ class Rebuild:
                     " (SELECT max(position) FROM orders.events), 0) AS p) AS reached",
                     [FOLLOWER, FOLLOWER],
                 )
+                await cut(writer)
         return await self._progress(writer)
 
     async def _progress(self, writer: psycopg.AsyncConnection) -> _Progress:
         cursor = await writer.execute(
-            "SELECT phase, upto, stream_id, position FROM orders.rebuilds WHERE name = %s", [FOLLOWER]
+            "SELECT phase, upto, position FROM orders.rebuilds WHERE name = %s", [FOLLOWER]
         )
         found = await cursor.fetchone()
         assert found is not None, "A rebuild that has begun has its row."
-        return _Progress(found[0], found[1], found[2] or _FIRST, found[3])
+        return _Progress(*found)
 
     async def _moved_on(self, writer: psycopg.AsyncConnection, phase: str) -> _Progress:
         await writer.execute(
@@ -162,35 +168,11 @@ class Rebuild:
         log.info("rebuild_phase", phase=phase)
         return await self._progress(writer)
 
-    async def _fold_streams(
-        self, reader: psycopg.AsyncConnection, writer: psycopg.AsyncConnection, progress: _Progress
-    ) -> None:
-        upto = progress.upto
-        events, last = await self._streams(reader, progress.stream_id, upto)
-        while events:
-            # The next page is on its way while this one is folded and written.
-            following = asyncio.create_task(self._streams(reader, last, upto))
-            try:
-                await asyncio.sleep(0)
-                rows = fold(events, {})
-                async with writer.transaction():
-                    await _NEXT.insert(writer, rows)
-                    await writer.execute(
-                        "UPDATE orders.rebuilds SET stream_id = %s, updated_at = clock_timestamp()"
-                        " WHERE name = %s",
-                        [last, FOLLOWER],
-                    )
-            except BaseException:
-                following.cancel()
-                await asyncio.wait({following})
-                raise
-            events, last = await following
-
-    async def _streams(
-        self, reader: psycopg.AsyncConnection, after: UUID, upto: int
-    ) -> tuple[Sequence[Any], UUID]:
-        """Whole streams after this one, as of a position, and the id of the last of them."""
-        return await whole_streams(reader, after, upto, self._page)
+    async def _fold_streams(self, upto: int) -> None:
+        # A helper takes half a second to begin.
+        helpers = self._processes - 1 if upto >= self._helped_from else 0
+        with helping(self._dsn, self._page, helpers):
+            await fold_parts(self._dsn, self._page)
 
     async def _follow(self, writer: psycopg.AsyncConnection) -> None:
         while True:
@@ -263,29 +245,6 @@ class Rebuild:
             [FOLLOWER, position],
         )
         return position
-
-
-async def whole_streams(
-    reader: psycopg.AsyncConnection, after: UUID, upto: int, page: int
-) -> tuple[Sequence[Any], UUID]:
-    """Rows of SELECT_LOG of whole streams after this one, some `page` of them, and the last stream's id.
-
-    A stream that is longer than a page comes whole and alone; no rows are the end.
-    """
-    cursor = await reader.execute(SELECT_STREAMS, [after, upto, page], prepare=True, binary=True)
-    events = await cursor.fetchall()
-    if not events:
-        return events, after
-    last: UUID = events[-1][1]
-    if len(events) < page:
-        return events, last
-    end = len(events)
-    while end and events[end - 1][1] == last:
-        end -= 1
-    if end:
-        return events[:end], events[end - 1][1]
-    cursor = await reader.execute(SELECT_STREAM, [last, upto], binary=True)
-    return await cursor.fetchall(), last
 
 
 async def _create(writer: psycopg.AsyncConnection) -> None:

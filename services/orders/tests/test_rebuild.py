@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from libs.runtime.errors import Transient
+from libs.runtime.errors import Fenced, Transient
 from libs.runtime.postgres import AsyncPool, Bell, make_pool
-from services.orders import rebuild
+from services.orders import rebuild, rebuild_streams
 from services.orders.app import migrate_orders
 from services.orders.consumer import FactsHandler
 from services.orders.list_query import Query
@@ -139,7 +139,7 @@ async def test_a_rebuild_that_was_stopped_goes_on_where_it_was(
     await orders.arrive(30)
     await orders.project()
     read: list[Any] = []
-    whole = rebuild.whole_streams
+    whole = rebuild_streams.whole_streams
 
     async def stopped(*arguments: Any) -> Any:
         read.append(arguments[1])
@@ -147,7 +147,7 @@ async def test_a_rebuild_that_was_stopped_goes_on_where_it_was(
             raise Transient("The power went.")
         return await whole(*arguments)
 
-    monkeypatch.setattr(rebuild, "whole_streams", stopped)
+    monkeypatch.setattr(rebuild_streams, "whole_streams", stopped)
     with pytest.raises(Transient, match="power"):
         await Rebuild(database, page_events=8).run()
     [(filled,)] = await rows(database, "SELECT count(*) FROM orders.order_views_v2_next")
@@ -158,6 +158,82 @@ async def test_a_rebuild_that_was_stopped_goes_on_where_it_was(
     report = await Rebuild(database, page_events=8).run()
     assert read[before] == read[before - 1], "It begins with the page that it did not get."
     assert (report.orders, report.differences, report.swapped) == (60, 0, True)
+
+
+async def test_a_helping_process_gives_the_same_rows(pool: AsyncPool, database: str) -> None:
+    orders = Orders(pool, database)
+    for _ in range(3):
+        await orders.arrive(20)
+        await orders.project()
+    before = await rows(database, CONTENT)
+    begun = Rebuild(database, page_events=7, processes=2, helped_from=0)
+    await begun.begin()
+    with rebuild_streams.helping(database, 7, processes=1):
+        async with asyncio.timeout(60):
+            while await rows(database, "SELECT FROM orders.rebuild_parts WHERE done_to <> last LIMIT 1"):
+                await asyncio.sleep(0.05)
+    report = await begun.run()
+    assert (report.orders, report.differences, report.swapped) == (60, 0, True)
+    assert await rows(database, CONTENT) == before
+
+
+async def test_parts_are_shared_and_those_that_somebody_left_are_taken_up(
+    pool: AsyncPool, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = Orders(pool, database)
+    await orders.arrive(60)
+    await orders.project()
+    read: dict[str, int] = {}
+    whole = rebuild_streams.whole_streams
+
+    async def seen(*arguments: Any) -> Any:
+        task = asyncio.current_task()
+        # Pages ahead are read by tasks of their own.
+        name = task.get_name() if task is not None else ""
+        read[name] = read.get(name, 0) + 1
+        if name == "first" and read[name] == 3:
+            raise Transient("The power went.")
+        return await whole(*arguments)
+
+    monkeypatch.setattr(rebuild_streams, "whole_streams", seen)
+    begun = Rebuild(database, page_events=2)
+    await begun.begin()
+    async with asyncio.timeout(30):
+        ends = await asyncio.gather(
+            asyncio.create_task(rebuild_streams.fold_parts(database, 2), name="first"),
+            asyncio.create_task(rebuild_streams.fold_parts(database, 2), name="second"),
+            return_exceptions=True,
+        )
+    assert [type(end) for end in ends] == [Transient, type(None)]
+    assert read["second"] > 2
+    filled = await rows(database, "SELECT count(*) FROM orders.order_views_v2_next")
+    assert filled == [(60,)], "The second one folds what the first one left."
+    report = await begun.run()
+    assert (report.orders, report.differences, report.swapped) == (60, 0, True)
+
+
+async def test_one_that_folds_for_a_rebuild_that_was_discarded_writes_nothing(
+    pool: AsyncPool, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = Orders(pool, database)
+    await orders.arrive(20)
+    await orders.project()
+    await Rebuild(database).begin()
+    whole = rebuild_streams.whole_streams
+
+    async def anew(*arguments: Any) -> Any:
+        monkeypatch.setattr(rebuild_streams, "whole_streams", whole)
+        found = await whole(*arguments)
+        await Rebuild(database).discard()
+        await orders.arrive(20)
+        await orders.project()
+        await Rebuild(database).begin()
+        return found
+
+    monkeypatch.setattr(rebuild_streams, "whole_streams", anew)
+    with pytest.raises(Fenced):
+        await rebuild_streams.fold_parts(database, 1_000)
+    assert await rows(database, "SELECT count(*) FROM orders.order_views_v2_next") == [(0,)]
 
 
 async def test_two_rebuilds_do_not_run_at_once(pool: AsyncPool, database: str) -> None:
