@@ -8,14 +8,21 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from libs.events.actions import ACTIONS
+from libs.events.actions import ACTIONS, ENDS
 from libs.events.channels import FACTS
 from libs.events.command_messages import COMMAND_MESSAGES
 from libs.events.envelope import CONTENT_TYPE, SCHEMA_BASE, SPEC_VERSION
 from libs.events.json_schema import Schema, schema_of
 from libs.events.orders import EVENTS
 from libs.events.products import PRODUCTS
-from libs.events.topics import CHANNELS_ORDERS, INVENTORY_PRODUCTS, ORDERS_ACTIONS, ORDERS_ORDERS, Topic
+from libs.events.topics import (
+    CHANNELS_ACTIONS,
+    CHANNELS_ORDERS,
+    INVENTORY_PRODUCTS,
+    ORDERS_ACTIONS,
+    ORDERS_ORDERS,
+    Topic,
+)
 from libs.events.wire import PublicEvent
 
 Document = dict[str, Any]
@@ -31,6 +38,7 @@ MESSAGES: Final[Mapping[str, Sequence[type[PublicEvent]]]] = {
     CHANNELS_ORDERS.name: tuple(FACTS.values()),
     ORDERS_ORDERS.name: tuple(EVENTS.values()),
     ORDERS_ACTIONS.name: tuple(ACTIONS.values()),
+    CHANNELS_ACTIONS.name: tuple(ENDS.values()),
     INVENTORY_PRODUCTS.name: tuple(PRODUCTS.values()),
 }
 

@@ -158,6 +158,31 @@ _ACTIONS: Final[tuple[PublicEvent, ...]] = (
         reason="CONFLICT",
         requested_at=datetime(2026, 3, 5, 7, 59, 27, tzinfo=UTC),
     ),
+    actions.OrderActionRequested(
+        id="01890b5e-8c1f-5a10-9d6b-3f2a1c4e5b60/a7",
+        action="ready_to_ship",
+        seller="0195d3a0-6f00-7c11-9a3e-5b2d8e4f1a01",
+        connection="0195d3a0-6f00-7c11-9a3e-5b2d8e4f1b02",
+        channel="lazada",
+        order="712345678901001",
+        lines=(actions.ActionLine(line="712345679001001", quantity=1),),
+        packages=(PACKAGE,),
+        reason=None,
+        awb=None,
+        courier=None,
+        side_effects=(),
+        actor="AGENT",
+        requested_at=datetime(2026, 3, 5, 8, 3, 11, tzinfo=UTC),
+        not_after=datetime(2026, 3, 6, 8, 3, 11, tzinfo=UTC),
+    ),
+    actions.OrderActionEnded(
+        action_id="01890b5e-8c1f-5a10-9d6b-3f2a1c4e5b60/a7",
+        outcome="REFUSED",
+        already=False,
+        code="700026",
+        text="item current status not allow to pack",
+        ended_at=datetime(2026, 3, 5, 8, 3, 12, tzinfo=UTC),
+    ),
 )
 
 _PRODUCTS: Final[tuple[PublicEvent, ...]] = (
@@ -247,6 +272,17 @@ _SOLD: Final[tuple[PublicEvent, ...]] = (
         order="CANCELLED",
         coverage="PAID",
         parts=(selling.AdoptedPart(line="1", sku="KAOS-M", quantity=2, value="CANCELLED", package=None),),
+    ),
+    selling.ChannelActionRequested(
+        **ASKED,
+        id="a7",
+        action="cancel",
+        lines=(selling.ActionLine(line="712345679001001", quantity=1),),
+        reason="10000019",
+        not_after=datetime(2026, 3, 6, 8, 3, 11, tzinfo=UTC),
+    ),
+    selling.ChannelActionEnded(
+        **SAID, id="a7", action="cancel", outcome="SUCCEEDED", already=True, reason="0", text=None
     ),
 )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from libs.events import compatibility
-from libs.events.actions import ACTIONS
+from libs.events.actions import ACTIONS, ENDS
 from libs.events.asyncapi import document
 from libs.events.channels import FACTS
 from libs.events.examples import EXAMPLES
@@ -46,8 +46,9 @@ def generated() -> dict[Path, str]:
         list(FACTS.values()),
         list(EVENTS.values()),
         list(ACTIONS.values()),
+        list(ENDS.values()),
         list(PRODUCTS.values()),
-        EXAMPLES,
+        examples=EXAMPLES,
     )
     files[Path("docs/topics.md")] = topics_page(TOPICS)
     return files

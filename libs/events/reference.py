@@ -15,7 +15,9 @@ def events_page(
     facts: Sequence[type[PublicEvent]],
     events: Sequence[type[PublicEvent]],
     actions: Sequence[type[PublicEvent]],
+    ends: Sequence[type[PublicEvent]],
     products: Sequence[type[PublicEvent]],
+    *,
     examples: Mapping[str, PublicEvent],
 ) -> str:
     """The event reference: of every event its type, meaning, fields and an example."""
@@ -53,10 +55,19 @@ def events_page(
         "",
         "## `orders.actions.v1`: what a marketplace is to do",
         "",
-        "Key and `ce_subject` are the order's id. What becomes of a reading comes as facts.",
+        "Key and `ce_subject` are the order's id. What becomes of a reading comes as facts. Of any other",
+        "action `ce_id` is its `id`: a record that is sent again has the same.",
     ]
     for action in actions:
         lines += _section(action, rows(action), examples[action.ce_type()])
+    lines += [
+        "",
+        "## `channels.actions.v1`: what became of an action",
+        "",
+        "Key and `ce_subject` are the order's id.",
+    ]
+    for end in ends:
+        lines += _section(end, rows(end), examples[end.ce_type()])
     lines += [
         "",
         "## `inventory.products.v1`: sellers' products",

@@ -295,6 +295,47 @@ class ChannelStateAdopted(OrderEvent):
     """All goods of the order, whether they changed or not."""
 
 
+class ActionLine(Wire):
+    """Units of a line that an action is about."""
+
+    line: Id
+    """The line's id within the order."""
+    quantity: Quantity
+    """Units concerned."""
+
+
+class ChannelActionRequested(OrderEvent):
+    """The marketplace that owns the order is asked to do something; no value changes before it says so."""
+
+    id: Id
+    """The action's id within the order."""
+    action: Id
+    """What it is asked for, as on orders.actions.v1."""
+    lines: tuple[ActionLine, ...]
+    """The goods concerned; none: the whole order."""
+    reason: str | None
+    """The marketplace's id of the reason."""
+    not_after: Instant
+    """When it lapses unsent."""
+
+
+class ChannelActionEnded(OrderEvent):
+    """What the marketplace did with an action; no value changes, the order's facts follow."""
+
+    id: Id
+    """The action's id within the order."""
+    action: Id
+    """What was asked for."""
+    outcome: Literal["SUCCEEDED", "REFUSED", "FAILED", "UNCERTAIN", "LAPSED"]
+    """How it ended."""
+    already: bool
+    """True when the marketplace was in the wanted state before it was asked."""
+    reason: str | None
+    """The marketplace's own code."""
+    text: str | None
+    """The marketplace's own words."""
+
+
 SELLING: Final[tuple[type[PublicEvent], ...]] = (
     OrderUnconfirmed,
     PaymentConfirmed,
@@ -320,5 +361,7 @@ SELLING: Final[tuple[type[PublicEvent], ...]] = (
     StockCovered,
     ReminderDue,
     ChannelStateAdopted,
+    ChannelActionRequested,
+    ChannelActionEnded,
 )
 """Every event of this page."""

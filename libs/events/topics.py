@@ -75,8 +75,16 @@ ORDERS_ACTIONS: Final = Topic(
     owner="orders",
     writers=("orders",),
     key="order id",
-    about="What orders asks a marketplace to do; for now, to read an order at once.",
+    about="What orders asks a marketplace to do with an order, reading it at once included.",
     consumers=("channels",),
+)
+CHANNELS_ACTIONS: Final = Topic(
+    name="channels.actions.v1",
+    owner="channels",
+    writers=("channels",),
+    key="order id",
+    about="What became of each action of orders.actions.v1 but readings, whose answer is facts.",
+    consumers=("orders",),
 )
 
 INVENTORY_PRODUCTS: Final = Topic(
@@ -109,10 +117,18 @@ TOPICS: Final[tuple[Topic, ...]] = (
     ORDERS_COMMANDS,
     ORDERS_ANSWERS,
     ORDERS_ACTIONS,
+    CHANNELS_ACTIONS,
     INVENTORY_PRODUCTS,
     *(
         dead_letter_mirror(topic, group)
-        for topic in (CHANNELS_ORDERS, ORDERS_ORDERS, ORDERS_COMMANDS, ORDERS_ACTIONS, INVENTORY_PRODUCTS)
+        for topic in (
+            CHANNELS_ORDERS,
+            ORDERS_ORDERS,
+            ORDERS_COMMANDS,
+            ORDERS_ACTIONS,
+            CHANNELS_ACTIONS,
+            INVENTORY_PRODUCTS,
+        )
         for group in topic.consumers
     ),
 )

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from libs.events.actions import ACTIONS
+from libs.events.actions import ACTIONS, ENDS
 from libs.events.channels import FACTS
 from libs.events.orders import EVENTS
 from libs.events.products import PRODUCTS
@@ -22,7 +22,13 @@ STEPS: Final[Mapping[str, Step]] = {}
 
 CURRENT: Final[Mapping[str, type[PublicEvent]]] = {
     event.ce_type(): event
-    for event in (*FACTS.values(), *EVENTS.values(), *ACTIONS.values(), *PRODUCTS.values())
+    for event in (
+        *FACTS.values(),
+        *EVENTS.values(),
+        *ACTIONS.values(),
+        *ENDS.values(),
+        *PRODUCTS.values(),
+    )
 }
 """Every current `ce_type` and the class of its body."""
 

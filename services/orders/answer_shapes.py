@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, JsonValue
 
 from libs.runtime.openapi import Answer, Answers, Described
+from services.orders.action_shapes import ACTION_EXAMPLE, ActionObject, ActionOfEntry, QuantityOfLine
 from services.orders.command_shapes import COMMAND_ANSWERS
 from services.orders.draft_shapes import DRAFT_ANSWERS
 from services.orders.registry.answer_shapes import REGISTRY_ANSWERS
@@ -112,6 +113,8 @@ class OrderObject(Answer):
     lines: list[OrderLine]
     packages: list[Package]
     money: Money
+    actions: list[ActionObject]
+    """What the marketplace was asked for: what has not ended, and the latest that ended; oldest first."""
     sequence: Annotated[int, Field(ge=1)]
     """How many events the order has had."""
     position: str
@@ -137,13 +140,6 @@ class Cause(Answer):
     reason: str | None
 
 
-class QuantityOfLine(Answer):
-    """A quantity of a line."""
-
-    line: str
-    quantity: Quantity
-
-
 class TimelineEntry(Answer):
     """Something that happened to an order: who, when and why."""
 
@@ -163,6 +159,7 @@ class TimelineEntry(Answer):
     """The sequence of the implied event whose true time this tells."""
     disposition: str | None
     cause: Cause
+    action: ActionOfEntry | None
     headline: str
     """What people saw from then on."""
     parts: list[QuantityOfLine]
@@ -324,6 +321,7 @@ ORDER_EXAMPLE: Final[dict[str, Any]] = {
         "outstanding": 0,
         "refund_due": 0,
     },
+    "actions": [ACTION_EXAMPLE],
     "sequence": 6,
     "position": "1042",
     "allowed": ["CancelOrder"],
@@ -369,6 +367,7 @@ ENTRY_EXAMPLE: Final[dict[str, Any]] = {
         "approximate": False,
         "reason": None,
     },
+    "action": None,
     "headline": "IN_TRANSIT",
     "parts": [{"line": "712345679001001", "quantity": 1}],
 }

@@ -20,6 +20,7 @@ from libs.runtime.postgres import RUNTIME_MIGRATIONS, AsyncPool, Bell, make_pool
 from libs.runtime.relay import add_relay
 from libs.runtime.serving import Process
 from libs.runtime.tokens import TokenSigner, TokenVerifier
+from services.orders.action_ends_consumer import action_ends_consumer, action_ends_lag
 from services.orders.answer_shapes import ANSWERS
 from services.orders.api import routes
 from services.orders.buyers import Buyers, buyers_of
@@ -74,10 +75,13 @@ def compose(settings: OrdersSettings, kafka: KafkaSettings, role: str) -> Callab
         process.resource("commands lag", commands_lag.lent)
         lag_of_products = products_lag(pool, kafka)
         process.resource("products lag", lag_of_products.lent)
+        lag_of_ends = action_ends_lag(pool, kafka)
+        process.resource("action ends lag", lag_of_ends.lent)
         if role in {"serve", "consumer"}:
             process.step("positions", lag.refuse_recreated)
             process.step("positions of commands", commands_lag.refuse_recreated)
             process.step("positions of products", lag_of_products.refuse_recreated)
+            process.step("positions of action ends", lag_of_ends.refuse_recreated)
             _add_consumer(process, handler, pool, doors, settings=settings, kafka=kafka)
         if role in {"serve", "relay"}:
             _add_relays(process, pool, settings, kafka)
@@ -86,7 +90,7 @@ def compose(settings: OrdersSettings, kafka: KafkaSettings, role: str) -> Callab
             _add_projector(process, pool, settings)
         if role in {"serve", "timers"}:
             _add_timers(process, pool, settings)
-        lags = [lag, commands_lag, lag_of_products]
+        lags = [lag, commands_lag, lag_of_products, lag_of_ends]
         app = _api(process, pool, buyers, settings, lags=lags, callers=callers, signer=signer)
         if role in {"serve", "api"}:
             doors.add_http(app)
@@ -117,7 +121,8 @@ def _add_consumer(
     sweeper = WaitingSweeper(pool, settings.dsn, seconds_max=settings.waiting_seconds_max)
     process.task("waiting sweeper", sweeper.run)
     products = products_consumer(broker, kafka, pool, parked_max=settings.parked_max)
-    process.broker(broker, [consumer, doors.consumer(broker), products])
+    ends = action_ends_consumer(broker, kafka, pool, parked_max=settings.parked_max)
+    process.broker(broker, [consumer, doors.consumer(broker), products, ends])
 
 
 def _add_projector(process: Process, pool: AsyncPool, settings: OrdersSettings) -> None:

@@ -147,6 +147,7 @@ class CommandBatch:
             self.request.timers += concluded.timers
             self.request.remove_timers += concluded.remove_timers
             self.request.search_hashes += concluded.search_hashes
+            self.request.outbox += concluded.outbox
             key = key_of(asked, concluded.answer.kept())
             self.request.keys.append(key)
             self.keys[key.id] = (asked.sha256, concluded.answer)

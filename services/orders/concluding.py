@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from libs.runtime.auth import Principal
 from libs.runtime.clock import uuid7
+from services.orders.action_requests import rows_going_out
 from services.orders.answers import Answer, accepted, code_of, refused
 from services.orders.buyers import Buyers, SealedBuyer
 from services.orders.holds import HoldFalse, HoldKeys
@@ -36,7 +37,7 @@ from services.orders.order.table import COMMANDS
 from services.orders.order.timers import started
 from services.orders.order.words import Sealed
 from services.orders.recipients import opened, sealed, sealed_text
-from services.orders.recorder import NewEvent, SearchHashes
+from services.orders.recorder import NewEvent, OutboxRow, SearchHashes
 from services.orders.registry.roles import permitted
 from services.orders.reported import is_channels, is_others_package, read_fact, reporter
 from services.orders.series import Proposed, Series, series_of
@@ -129,6 +130,8 @@ class Concluded(Struct, frozen=True, kw_only=True):
     position: int = 0
     placed_by: str = ""
     search_hashes: tuple[SearchHashes, ...] = ()
+    # The action of a marketplace that is to go out with this (MA-2).
+    outbox: tuple[OutboxRow, ...] = ()
     timers: tuple[dict[str, Any], ...] = ()
     remove_timers: tuple[int, ...] = ()
 
@@ -354,6 +357,14 @@ def _accepted(
         position=0 if standing is None else standing.position,
         placed_by=_told_as(asked.caller) if standing is None else standing.placed_by,
         search_hashes=_hashes(asked.order_id, found.events, told),
+        outbox=rows_going_out(
+            asked.order_id,
+            before,
+            found.order,
+            correlation=asked.correlation_id,
+            causation=asked.causation_id,
+            traceparent=asked.traceparent,
+        ),
         timers=timer_rows(asked.order_id, started(before, found.order, given.policies_of)),
     )
 

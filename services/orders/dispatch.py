@@ -177,6 +177,7 @@ def _request(asked: Asked, concluded: Concluded, whole: Asked) -> AppendRequest:
         streams=dict(concluded.streams),
         events=list(concluded.events),
         keys=[key_of(asked, concluded.answer.kept())],
+        outbox=list(concluded.outbox),
         search_hashes=list(concluded.search_hashes),
         timers=list(concluded.timers),
         remove_timers=list(concluded.remove_timers),

@@ -51,6 +51,12 @@ The refusals are checked from left to right; the first that applies is the answe
 the command does on an order that a marketplace owns: LOCAL as here, ACTION asks the marketplace for it, OWNED
 is refused `CHANNEL_OWNED`.
 """
+_ACTIONS = """\
+## Actions at marketplaces
+
+Version {version} of the table. SENT asks the marketplace; LOCAL is a step of ours, where the marketplace has
+none such; MISSING is refused `ACTION_NOT_SUPPORTED`. Which command becomes which: [commands.md](commands.md).
+"""
 _FACTS = """\
 ## Facts
 
@@ -68,6 +74,7 @@ def page(machine: Json) -> str:
             *_matrix(machine, "The buttons by headline", BUTTONS),
             *_matrix(machine, "Further commands by headline", MOVING_COMMANDS[len(BUTTONS) :]),
             *_commands(machine),
+            *_channel_actions(machine),
             *_facts(machine),
             *_counts(machine),
             *_refusals(machine),
@@ -191,6 +198,15 @@ def _commands(machine: Json) -> list[str]:
             rows,
         ),
     ]
+
+
+def _channel_actions(machine: Json) -> list[str]:
+    channels = machine["channel_actions"]["channels"]
+    rows = [
+        (f"`{action}`", *[each["actions"][action] for each in channels]) for action in channels[0]["actions"]
+    ]
+    said = _ACTIONS.format(version=machine["channel_actions"]["version"])
+    return [said, *_table(("action", *[each["channel"] for each in channels]), rows)]
 
 
 def _facts(machine: Json) -> list[str]:

@@ -15,6 +15,11 @@ COMMANDS = Counter(
     "Commands and reported facts by name and outcome: accepted, or the code of the refusal (4.2).",
     ["command", "outcome"],
 )
+ACTION_ENDS = Counter(
+    "orders_action_ends_total",
+    "Ends of actions at marketplaces by outcome (MA-4); ACTION_UNKNOWN: of no action that an order knows.",
+    ["outcome"],
+)
 TIMERS = Counter(
     "orders_timers_total",
     "Due timers by kind and outcome: fired, or ended without an event.",

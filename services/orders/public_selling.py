@@ -187,6 +187,34 @@ class ChannelStateAdopted(Public, frozen=True, kw_only=True, gc=False):
     parts: tuple[AdoptedPart, ...]
 
 
+class ActionLine(Struct, frozen=True, kw_only=True, gc=False):
+    """Units of a line that an action is about."""
+
+    line: str
+    quantity: int
+
+
+class ChannelActionRequested(Public, frozen=True, kw_only=True, gc=False):
+    """The marketplace is asked to do something."""
+
+    id: str
+    action: str
+    lines: tuple[ActionLine, ...]
+    reason: str | None
+    not_after: e.Instant
+
+
+class ChannelActionEnded(Public, frozen=True, kw_only=True, gc=False):
+    """What the marketplace did with an action."""
+
+    id: str
+    action: str
+    outcome: str
+    already: bool
+    reason: str | None
+    text: str | None
+
+
 SellingData = (
     Plain
     | Amount
@@ -207,6 +235,8 @@ SellingData = (
     | StockShort
     | ReminderDue
     | ChannelStateAdopted
+    | ChannelActionRequested
+    | ChannelActionEnded
 )
 
 SELLING_TYPES: dict[str, type[SellingData]] = {
@@ -234,6 +264,8 @@ SELLING_TYPES: dict[str, type[SellingData]] = {
     "StockCovered": Plain,
     "ReminderDue": ReminderDue,
     "ChannelStateAdopted": ChannelStateAdopted,
+    "ChannelActionRequested": ChannelActionRequested,
+    "ChannelActionEnded": ChannelActionEnded,
 }
 
 
@@ -285,6 +317,8 @@ def selling_data(event: e.Event) -> SellingData | None:
             return _adopted(event)
         case e.ReminderDue():
             return ReminderDue(implied=implied, actor=actor, about=event.about, event=event.event or None)
+        case e.ChannelActionRequested() | e.ChannelActionEnded():
+            return _action(event)
         case _:
             return _money(event)
 
@@ -327,6 +361,30 @@ def _money(event: e.Event) -> SellingData | None:
             )
         case _:
             return None
+
+
+def _action(event: e.ChannelActionRequested | e.ChannelActionEnded) -> SellingData:
+    implied, actor = event.implied, event.actor.value
+    if isinstance(event, e.ChannelActionRequested):
+        return ChannelActionRequested(
+            implied=implied,
+            actor=actor,
+            id=event.id,
+            action=event.action,
+            lines=tuple(ActionLine(line=each.line, quantity=each.quantity) for each in event.lines),
+            reason=event.reason or None,
+            not_after=event.not_after,
+        )
+    return ChannelActionEnded(
+        implied=implied,
+        actor=actor,
+        id=event.id,
+        action=event.action,
+        outcome=event.outcome,
+        already=event.already,
+        reason=event.reason or None,
+        text=event.text or None,
+    )
 
 
 def _adopted(event: e.ChannelStateAdopted) -> ChannelStateAdopted:

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from libs.events.topics import INVENTORY_PRODUCTS, ORDERS_COMMANDS
+from libs.events.topics import CHANNELS_ACTIONS, INVENTORY_PRODUCTS, ORDERS_COMMANDS
 from libs.runtime.parking import Parked, topic_of
 from libs.runtime.postgres import AsyncPool, make_pool
 from libs.runtime.redrive import FailuresNoted, Releaser, redrive_command
 from libs.runtime.settings import load_or_exit
 from libs.runtime.tokens import TokenVerifier
+from services.orders.action_ends_consumer import ActionEndsHandler
 from services.orders.buyers import Buyers, buyers_of
 from services.orders.commands_consumer import CommandsHandler
 from services.orders.concluding import Decider
@@ -45,12 +46,15 @@ class OrdersReleaser(FactReleaser):
         decider = Decider(SellerTermsReader(pool), HoldKeys(settings.hold_keys), buyers)
         self._commands = CommandsHandler(pool, decider, tokens)
         self._products = ProductsHandler(pool)
+        self._ends = ActionEndsHandler(pool)
 
     async def release(self, row: Parked) -> str:
         if topic_of(row.source) == ORDERS_COMMANDS.name:
             return await self._commands.release(row.record(), row.id)
         if topic_of(row.source) == INVENTORY_PRODUCTS.name:
             return await self._products.release(row.record(), row.id)
+        if topic_of(row.source) == CHANNELS_ACTIONS.name:
+            return await self._ends.release(row.record(), row.id)
         return await super().release(row)
 
 

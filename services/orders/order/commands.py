@@ -151,16 +151,25 @@ class EditOrder(Command, frozen=True, kw_only=True, gc=False):
 
 
 class CancelOrder(Command, frozen=True, kw_only=True, gc=False):
-    """T8 Batalkan Pesanan, T25 Setujui pembatalan: a reason of the seller's list and who wanted it (CR-1)."""
+    """T8 Batalkan Pesanan, T25 Setujui pembatalan: a reason of the seller's list and who wanted it (CR-1).
+
+    Of a marketplace's order the reason is the marketplace's (AC-08), and `side_effects` names those that the
+    caller says yes to (AC-07).
+    """
 
     reason: Code = ""
     by: str = "SELLER"
+    side_effects: Names = ()
 
 
 class ReopenOrder(Command, frozen=True, kw_only=True, gc=False):
-    """T9 and T10 Buka Kembali Pesanan; `outcome` says how an open request ended (REFUSED, WITHDRAWN)."""
+    """T9 and T10 Buka Kembali Pesanan; `outcome` says how an open request ended (REFUSED, WITHDRAWN).
+
+    `reason` is the marketplace's, for refusing a request there (AC-08).
+    """
 
     outcome: str = "REFUSED"
+    reason: Code = ""
     hold: Annotated[str, Meta(max_length=65_536)] = ""
     allow_backorder: bool = False
 
@@ -170,10 +179,14 @@ class ViewOrder(Command, frozen=True, kw_only=True, gc=False):
 
 
 class ShipOrder(GoodsCommand, frozen=True, kw_only=True, gc=False):
-    """T12 Kirim Pesanan; courier and service of these packages where they are not the order's."""
+    """T12 Kirim Pesanan; courier and service of these packages where they are not the order's.
+
+    `awb` is that of the seller's own courier, where the seller ships a marketplace's order.
+    """
 
     courier: Word = ""
     service: Word = ""
+    awb: Word = ""
 
 
 class CancelShipment(GoodsCommand, frozen=True, kw_only=True, gc=False):
@@ -229,11 +242,15 @@ class UnmarkReady(GoodsCommand, frozen=True, kw_only=True, gc=False):
 
 
 class CancelLines(GoodsCommand, frozen=True, kw_only=True, gc=False):
-    """T30 Batalkan sebagian; `accept_request` names the open request, which then does not stop it (T25)."""
+    """T30 Batalkan sebagian; `accept_request` names the open request, which then does not stop it (T25).
+
+    `reason` and `side_effects` as in CancelOrder.
+    """
 
     reason: Code = ""
     by: str = "SELLER"
     accept_request: bool = False
+    side_effects: Names = ()
 
 
 class RecordExtraReceipt(Command, frozen=True, kw_only=True, gc=False):

@@ -3,8 +3,8 @@
 `decide` is pure: it reads the order, the command and what is given beside them, no clock and no other order
 (CV-4). The order of the checks is that of GR-3 from the input on; the caller has done those before it.
 
-On an order that the marketplace owns, local commands work. Those that become actions of the channel answer
-ACTION_NOT_SUPPORTED: no action is carried out yet (MA-1).
+On an order that the marketplace owns, what passes these checks is a local step, or an action of the
+marketplace (decide_actions.py).
 """
 
 from msgspec import Struct
@@ -12,6 +12,14 @@ from msgspec import Struct
 from services.orders.order import commands as c
 from services.orders.order import money
 from services.orders.order.commands import Command, Given
+from services.orders.order.decide_actions import (
+    ask,
+    field_faults,
+    raised_behind,
+    raised_by_channel,
+    step_of,
+    unacknowledged,
+)
 from services.orders.order.decide_adopting import HANDLERS as ADOPTING
 from services.orders.order.decide_billing import HANDLERS as BILLING
 from services.orders.order.decide_closing import HANDLERS as CLOSING
@@ -24,9 +32,9 @@ from services.orders.order.decide_placing import place
 from services.orders.order.decide_returns import HANDLERS as RETURNS
 from services.orders.order.deciding import Decided, Deciding, Handler, NumberNeeded, Refusal
 from services.orders.order.input import FieldFault
-from services.orders.order.model import Order, Status
+from services.orders.order.model import Order
 from services.orders.order.situations import situation_of
-from services.orders.order.table import COMMANDS, OnChannel, first_refusal
+from services.orders.order.table import COMMANDS, first_refusal
 
 __all__ = [
     "Decided",
@@ -66,15 +74,22 @@ def decide(order: Order | None, command: Command, given: Given) -> Decided | Ref
     handler = _HANDLERS[name]
     if isinstance(command, c.CancelLines):
         command = scoped(order, command)
-    faults = tuple(handler.faults(order, command, given))
+    faults = (*handler.faults(order, command, given), *field_faults(order, command))
     if faults:
         return Refusal(_leading(name, faults), faults)
-    raised = handler.raised(order, command, given) | _on_channel(order, name)
+    step = step_of(order, command)
+    raised = handler.raised(order, command, given) | raised_by_channel(order, command)
+    if step is not None:
+        raised |= raised_behind(order, command, step)
     code = first_refusal(name, situation_of(order, command, given), raised)
     if code is not None:
-        return Refusal(code)
+        told = step is not None and code == "SIDE_EFFECTS_NOT_ACKNOWLEDGED"
+        return Refusal(code, unacknowledged(command, step) if told and step is not None else ())
     deciding = Deciding(order, given)
-    handler.act(deciding, command)
+    if step is None:
+        handler.act(deciding, command)
+    else:
+        ask(deciding, command, step)
     return Decided(tuple(deciding.events), deciding.order)
 
 
@@ -87,15 +102,6 @@ def _leading(name: str, faults: tuple[FieldFault, ...]) -> str:
         if code in codes:
             return code
     return faults[0].code
-
-
-def _on_channel(order: Order, name: str) -> set[str]:
-    """MA-1: no action is carried out yet, so a command that becomes one is not supported."""
-    if order.source != "CHANNEL" or COMMANDS[name].on_channel is not OnChannel.ACTION:
-        return set()
-    if name == "ReopenOrder" and (order.status is Status.CANCELLED or order.request is None):
-        return set()
-    return {"ACTION_NOT_SUPPORTED"}
 
 
 class Preview(Struct, frozen=True, gc=False):

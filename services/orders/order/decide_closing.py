@@ -34,11 +34,16 @@ def _unconfirm(d: Deciding, _command: c.UnconfirmOrder) -> None:
     d.emit(e.OrderUnconfirmed(**d.said))
 
 
-def _reason_faults(command: c.CancelOrder | c.CancelLines, given: Given) -> list[FieldFault]:
-    """CR-1, SR-8."""
+def _reason_faults(order: Order, command: c.CancelOrder | c.CancelLines, given: Given) -> list[FieldFault]:
+    """CR-1, SR-8; the reasons of a marketplace's order are the marketplace's (AC-08)."""
     found: list[FieldFault] = []
-    known = given.reasons is None or command.reason in given.reasons or command.reason == UNPAID
-    if not command.reason or not known:
+    known = (
+        order.source == "CHANNEL"
+        or given.reasons is None
+        or command.reason in given.reasons
+        or command.reason == UNPAID
+    )
+    if (not command.reason and order.source != "CHANNEL") or not known:
         found.append(wrong("reason", "Choose one of the seller's reasons to cancel."))
     if command.by not in _PARTIES:
         found.append(wrong("by", "Say who wants it: BUYER or SELLER."))
@@ -49,8 +54,8 @@ def _label(given: Given, reason: str) -> str:
     return "" if given.reasons is None else given.reasons.get(reason, "")
 
 
-def _cancel_faults(_order: Order, command: c.CancelOrder, given: Given) -> list[FieldFault]:
-    return _reason_faults(command, given)
+def _cancel_faults(order: Order, command: c.CancelOrder, given: Given) -> list[FieldFault]:
+    return _reason_faults(order, command, given)
 
 
 def _cancel(d: Deciding, command: c.CancelOrder) -> None:
@@ -148,6 +153,7 @@ def _asked(request: Request, command: c.CancelLines) -> c.CancelLines:
         reason=command.reason,
         by=command.by,
         accept_request=True,
+        side_effects=command.side_effects,
     )
 
 
@@ -157,7 +163,7 @@ def scoped(order: Order, command: c.CancelLines) -> c.CancelLines:
 
 
 def _lines_faults(order: Order, command: c.CancelLines, given: Given) -> list[FieldFault]:
-    return _reason_faults(command, given) + scope_faults(order, command)
+    return _reason_faults(order, command, given) + scope_faults(order, command)
 
 
 def _lines_raised(order: Order, command: c.CancelLines, _given: Given) -> set[str]:

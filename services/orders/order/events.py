@@ -44,6 +44,7 @@ from services.orders.order.lifecycle_events import (
     ShipmentCancelled,
 )
 from services.orders.order.seller_events import (
+    ActionLine,
     AdoptedPart,
     AdoptedState,
     AgentAssigned,
@@ -105,6 +106,7 @@ from services.orders.order.words import (
 
 __all__ = [
     "EVENTS",
+    "ActionLine",
     "Actor",
     "AdoptedPart",
     "AdoptedState",

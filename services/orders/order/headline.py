@@ -3,6 +3,7 @@
 from typing import Any
 
 from services.orders.order import money
+from services.orders.order.actions import actions_view, flag_actions
 from services.orders.order.events import CaseStep, Disposition
 from services.orders.order.model import Billing, Coverage, Fulfilment, Order, Part, Status, Transaction
 from services.orders.order.parts import active, aggregate, in_shipping, merged, package_of, picked_up, speaker
@@ -83,6 +84,7 @@ def flags(order: Order) -> dict[str, list[dict[str, Any]]]:
     if order.on_hold and live:
         found["ON_HOLD"] = []
     _flag_sold(order, found)
+    flag_actions(order, found)
     for doubt in order.doubts:
         code = "UNRECOGNISED" if doubt.disposition is Disposition.UNRECOGNISED else "CHANNEL_CONFLICT"
         named = [part for part in parts if part.line in doubt.lines]
@@ -155,6 +157,7 @@ def view(order: Order) -> dict[str, Any]:
             }
             for case in order.cases
         ],
+        "actions": actions_view(order),
         "destination": {"city": order.city, "province": order.province},
         "courier": order.courier,
         "service": order.service,

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from services.orders.order.seller_events import ShortLine
+from services.orders.order.seller_events import ActionLine, ShortLine
 from services.orders.order.words import (
     Actor,
     CaseStep,
@@ -207,6 +207,32 @@ class Doubt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     event: int = 0
 
 
+class ChannelAction(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """An action that a marketplace was asked for; without an outcome it has not ended (AC-03).
+
+    `raised`: it ended without success and nothing has taken its place, so that it shows (MA-4).
+    """
+
+    action: str
+    id: str
+    event: int
+    lines: tuple[ActionLine, ...] = ()
+    packages: tuple[str, ...] = ()
+    reason: str = ""
+    awb: str = ""
+    courier: str = ""
+    side_effects: tuple[str, ...] = ()
+    actor: Actor = Actor.SYSTEM
+    at: Instant | None = None
+    not_after: Instant | None = None
+    outcome: str = ""
+    already: bool = False
+    code: str = ""
+    text: str = ""
+    ended_at: Instant | None = None
+    raised: bool = False
+
+
 class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An order as its events add up to it; `sequence` is the number of the last one (OM-9)."""
 
@@ -305,6 +331,8 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     money_to_settle: bool = False
     cod: tuple[CodCash, ...] = ()
     cod_told: tuple[CodTold, ...] = ()
+    # Actions at the marketplace in the order in which they were asked for; of ended ones the latest.
+    actions: tuple[ChannelAction, ...] = ()
     # The key of every fact in the history (MK-3) -> number of the event that keeps it.
     seen: dict[str, int] = {}
 

@@ -6,6 +6,8 @@ number before the point when a state, move or code is taken away or changed, the
 
 from typing import Any
 
+from services.orders.order.channel_actions import CHANNELS, Action
+from services.orders.order.channel_actions import VERSION as ACTIONS_VERSION
 from services.orders.order.reduced import (
     BUTTONS,
     MOVING_COMMANDS,
@@ -19,7 +21,7 @@ from services.orders.order.refusals import CODES
 from services.orders.order.statuses import DIMENSIONS, STATUSES
 from services.orders.order.table import COMMANDS, FACTS, CommandRow, FactRow
 
-VERSION = "1.0"
+VERSION = "1.1"
 
 Json = dict[str, Any]
 
@@ -45,6 +47,7 @@ def publication() -> Json:
         },
         "commands": [_command(row) for row in COMMANDS.values()],
         "facts": [_fact(row) for row in FACTS.values()],
+        "channel_actions": {"version": ACTIONS_VERSION, "channels": [_channel(name) for name in CHANNELS]},
         "refusals": [
             {"code": code.code, "sentence": code.sentence, "http": code.http, "input": code.on_input}
             for code in CODES.values()
@@ -67,6 +70,12 @@ def _command(row: CommandRow) -> Json:
         "inverses": list(row.inverses),
         "on_channel": row.on_channel.value,
     }
+
+
+def _channel(name: str) -> Json:
+    """What becomes of each action at a marketplace (AC-01)."""
+    has = CHANNELS[name]
+    return {"channel": name, "actions": {action.value: has.how(action).value for action in Action}}
 
 
 def _fact(row: FactRow) -> Json:

@@ -3,12 +3,9 @@
 Storage warning: as in events.py, names and fields are frozen and a field is added with a default.
 """
 
-from typing import Any
-
 from msgspec import Struct
 
 from services.orders.order.words import (
-    Actor,
     Closed,
     Happened,
     Instant,
@@ -253,21 +250,43 @@ class ReminderDue(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     event: int = 0
 
 
-class ChannelActionRequested(Happened, frozen=True, kw_only=True, omit_defaults=True):
-    """The marketplace is asked to do something; no value changes before it says so (MA-2)."""
+class ActionLine(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Units of a line that an action is about."""
+
+    line: str
+    quantity: Quantity
+
+
+class ChannelActionRequested(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The marketplace is asked to do something; no value changes before it says so (MA-2).
+
+    Without lines it is about the whole order. `not_after` is when it lapses unsent (AC-03), `side_effects`
+    what the caller said yes to (AC-07), `reason` the marketplace's own id of one (AC-08).
+    """
 
     action: str
     id: str
-    data: dict[str, Any] | None = None
+    not_after: Instant
+    lines: tuple[ActionLine, ...] = ()
+    packages: tuple[str, ...] = ()
+    reason: str = ""
+    awb: str = ""
+    courier: str = ""
+    side_effects: tuple[str, ...] = ()
 
 
 class ChannelActionEnded(Happened, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What became of an action (MA-4)."""
+    """What became of an action (MA-4): `reason` and `text` are the marketplace's; no value changes.
 
+    `already`: the marketplace was in the wanted state before it was asked (AC-05).
+    """
+
+    action: str
     id: str
     outcome: str
+    already: bool = False
     reason: str = ""
-    by: Actor | None = None
+    text: str = ""
 
 
 class AdoptedPart(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

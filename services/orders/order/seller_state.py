@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from services.orders.order import events as e
 from services.orders.order import money
+from services.orders.order.actions import ended, requested
 from services.orders.order.ledger import booked
 from services.orders.order.model import (
     Billing,
@@ -81,16 +82,14 @@ def told_by_seller(order: Order, event: Told, number: int) -> Order:
             return replace(order, on_hold=False)
         case e.StockClaimed() | e.StockShort() | e.StockCovered():
             return _stock(order, event)
-        case (
-            e.CustomerChatRequested()
-            | e.CustomerChatDelivered()
-            | e.CustomerChatFailed()
-            | e.ChannelActionRequested()
-            | e.ChannelActionEnded()
-        ):
+        case e.CustomerChatRequested() | e.CustomerChatDelivered() | e.CustomerChatFailed():
             return order
         case e.ReminderDue():
             return _reminded(order, event)
+        case e.ChannelActionRequested():
+            return requested(order, event, number)
+        case e.ChannelActionEnded():
+            return ended(order, event)
         case _:
             return _money(order, event, number)
 

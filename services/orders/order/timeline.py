@@ -6,7 +6,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from services.orders.order.events import Disposition, Event, FactRecorded
+from services.orders.order.events import (
+    ChannelActionEnded,
+    ChannelActionRequested,
+    Disposition,
+    Event,
+    FactRecorded,
+)
 from services.orders.order.headline import headline
 from services.orders.order.state import Order, evolve
 
@@ -54,9 +60,27 @@ def shown(entry: Entry) -> dict[str, Any]:
         "dates": recorded.dates or None if recorded is not None else None,
         "disposition": None if recorded is None else recorded.disposition.value,
         "cause": _cause(entry),
+        "action": _action(event),
         "headline": headline(entry.order),
         "parts": [{"line": part.line, "quantity": part.quantity} for part in getattr(event, "parts", ())],
     }
+
+
+def _action(event: Event) -> dict[str, Any] | None:
+    """What the marketplace was asked for, or what came of it (MA-2, MA-4)."""
+    match event:
+        case ChannelActionRequested():
+            return {"id": event.id, "action": event.action, "outcome": None, "already": False, "text": None}
+        case ChannelActionEnded():
+            return {
+                "id": event.id,
+                "action": event.action,
+                "outcome": event.outcome,
+                "already": event.already,
+                "text": event.text or None,
+            }
+        case _:
+            return None
 
 
 def _cause(entry: Entry) -> dict[str, Any]:

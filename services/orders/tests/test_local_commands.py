@@ -52,23 +52,9 @@ def test_what_the_marketplace_owns_is_refused(name: str) -> None:
     assert code(sold(), WITH_SOMETHING.get(name) or c.COMMANDS[name]()) == "CHANNEL_OWNED"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        row.name
-        for row in COMMANDS.values()
-        if row.on_channel is OnChannel.ACTION and row.name != "ReopenOrder"
-    ],
-)
-def test_ma_1_what_becomes_an_action_is_not_supported_yet(name: str) -> None:
-    assert code(sold(), WITH_SOMETHING.get(name) or c.COMMANDS[name]()) == "ACTION_NOT_SUPPORTED"
-
-
 def test_mk_12_an_order_that_the_channel_cancelled_is_not_reopened() -> None:
     cancelled = prepaid(channel_fact("OrderCancelled", 5)).state
     assert code(cancelled, c.ReopenOrder()) == "CANCELLED_BY_CHANNEL"
-    asked = prepaid(channel_fact("CancellationRequested", 5)).state
-    assert code(asked, c.ReopenOrder()) == "ACTION_NOT_SUPPORTED"
     assert code(sold(), c.ReopenOrder()) == "NOTHING_TO_REOPEN"
 
 

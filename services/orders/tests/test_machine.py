@@ -115,7 +115,7 @@ def test_pm_5_a_stale_file_is_told_and_an_unversioned_change_is_not_written(
     assert f"{PUBLISHED} is stale" in said
     assert f"{PAGE} is stale" in said
     assert main(["--write"], checkout) == 1
-    assert "the version after 1.0 is 1.1" in capsys.readouterr().err
+    assert "the version after 1.1 is 1.2" in capsys.readouterr().err
     assert not (checkout / PAGE).exists()
 
 
@@ -124,7 +124,7 @@ def test_pm_5_a_machine_with_a_new_version_is_written(tmp_path: Path) -> None:
     assert main(["--write"], tmp_path) == 0
     assert main(["--check"], tmp_path) == 0
     now = changed()
-    now["version"] = "1.1"
+    now["version"] = "1.2"
     assert unversioned(tmp_path, now) == []
     assert len(stale(tmp_path, now)) == 2
 
@@ -146,7 +146,7 @@ def test_pm_5_a_breaking_change_needs_a_new_first_number(tmp_path: Path) -> None
     assert main(["--write"], tmp_path) == 0
     now = changed()
     del now["reduced"]["states"][5]
-    now["version"] = "1.1"
-    assert unversioned(tmp_path, now)[-1].endswith("the version after 1.0 is 2.0.")
+    now["version"] = "1.2"
+    assert unversioned(tmp_path, now)[-1].endswith("the version after 1.1 is 2.0.")
     now["version"] = "2.0"
     assert unversioned(tmp_path, now) == []
