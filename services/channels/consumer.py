@@ -1,7 +1,8 @@
 """Kafka in: what orders asks of the marketplaces (`orders.actions.v1`). No rule lives here.
 
 `read_order` becomes a read request in the transaction that moves the position; the readers, rung at its
-commit, read at once. What the reading states goes out as facts (AC-13).
+commit, read at once. What the reading states goes out as facts (AC-13). No other action is carried out yet:
+it is passed over, counted and told of by its id.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import msgspec
 import psycopg
 import structlog
 
-from libs.events.actions import OrderReadRequested
+from libs.events.actions import OrderActionRequested, OrderReadRequested
 from libs.events.envelope import Envelope, EnvelopeInvalid, from_headers
 from libs.events.upcasts import read
 from libs.runtime import parking
@@ -25,6 +26,7 @@ from libs.runtime.records import Record
 from libs.runtime.redrive import GONE
 from libs.runtime.statements import run_together
 from libs.runtime.tracing import checked_traceparent
+from services.channels.metrics import ACTIONS_LEFT
 from services.channels.reads import Asked, asking, restating, unanswered
 from services.channels.store import READS_BELL, SCHEMA
 
@@ -89,6 +91,8 @@ class _Batch:
         self.held_back = held_back
         self.wanted: list[Wanted] = []
         self.rows: list[ParkedRow] = []
+        # Ids of actions that nothing here carries out.
+        self.left: list[str] = []
         self.outcomes = Outcomes()
 
     def take(self, record: Record) -> None:
@@ -102,6 +106,9 @@ class _Batch:
             return
         if wanted is None:
             self.outcomes.count("skipped")
+            envelope = _envelope_of(record)
+            if envelope.type == OrderActionRequested.ce_type():
+                self.left.append(envelope.id)
         else:
             self.wanted.append(wanted)
             self.outcomes.count("handled")
@@ -135,6 +142,9 @@ class ActionsHandler(ConsumedPositions):
             await parking.park_rows(connection, SCHEMA, batch.rows)
             await _ask(connection, batch.wanted)
         self._tell_parked(batch.rows)
+        for action in batch.left:
+            ACTIONS_LEFT.inc()
+            log.warning("action_not_carried_out", action=action)
         return batch.outcomes
 
     async def park(self, record: Record, stored: Mapping[int, int], fault: Exception) -> None:

@@ -21,6 +21,10 @@ MESSAGES = Counter(
     "Raw messages by how they ended and why.",
     ["channel", "outcome", "reason"],
 )
+ACTIONS_LEFT = Counter(
+    "channels_actions_left_total",
+    "Actions of orders that were passed over, since nothing carries them out yet; the log names each.",
+)
 UNKNOWN_STATUSES = Counter(
     "channels_unknown_statuses_total", "Statuses that no table knows (IN-07): look at each.", ["channel"]
 )

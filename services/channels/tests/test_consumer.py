@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prometheus_client import REGISTRY
 
-from libs.events.actions import OrderReadRequested
+from libs.events.actions import OrderActionRequested, OrderReadRequested
 from libs.events.envelope import Envelope, to_headers
+from libs.events.examples import EXAMPLES
 from libs.runtime.errors import Fenced
 from libs.runtime.postgres import make_pool
 from libs.runtime.records import Record
@@ -155,6 +157,16 @@ async def test_an_action_that_channels_does_not_know_is_passed_over(desk: Desk) 
     unknown = action(0, ce_type="jejak.orders.SomethingElse.v1", value=b"{}")
     assert await ActionsHandler(desk.pool).handle([unknown], {}) == {"skipped": 1}
     assert await left(desk) == []
+
+
+async def test_an_action_that_is_not_carried_out_yet_is_counted_and_holds_up_no_reading(desk: Desk) -> None:
+    asked = EXAMPLES[OrderActionRequested.ce_type()].to_json()
+    other = action(0, ce_type=OrderActionRequested.ce_type(), value=asked)
+    before = REGISTRY.get_sample_value("channels_actions_left_total") or 0
+    assert await ActionsHandler(desk.pool).handle([other, action(1)], {}) == {"skipped": 1, "handled": 1}
+    assert REGISTRY.get_sample_value("channels_actions_left_total") == before + 1
+    assert [order for order, _, _ in await left(desk)] == [ORDER]
+    assert await desk.ask("SELECT FROM channels.parked") == []
 
 
 async def test_a_consumer_whose_partition_is_anothers_writes_nothing(desk: Desk) -> None:
