@@ -36,6 +36,11 @@ class Principal:
     stands_for: str | None = None
     by_token: bool = False
 
+    @property
+    def stands_as(self) -> str:
+        """Who is kept with what the caller does: whom its key is for, else the key itself."""
+        return self.stands_for or self.id
+
     def may(self, scope: str) -> bool:
         return EVERY_SCOPE in self.scopes or scope in self.scopes
 

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from libs.runtime.auth import Principal, require
 from libs.runtime.pages import LIMIT_MAX, Paging, cut, page
-from services.orders.list_api import json_response, order_id_in, order_not_found, order_routes, position_in
+from services.orders.list_api import json_response, order_id_in, order_not_found, order_routes
+from services.orders.positions import AtLeast, position_in
 from services.orders.relay import cloud_event
 from services.orders.views import OrderViews
 
@@ -20,7 +21,10 @@ def routes(views: OrderViews) -> APIRouter:
     router.include_router(order_routes(views))
 
     @router.get("/orders/{order_id}/events", summary="Public events of one order, oldest first")
-    async def order_events(order_id: str, caller: Annotated[Principal, read], paging: Paging) -> Response:
+    async def order_events(
+        order_id: str, caller: Annotated[Principal, read], paging: Paging, at_least: AtLeast
+    ) -> Response:
+        await views.stored(at_least)
         after = paging.after(int) or 0
         found = await views.order_events(
             caller.seller, order_id_in(order_id), limit=paging.limit + 1, after=after
@@ -35,7 +39,10 @@ def routes(views: OrderViews) -> APIRouter:
         caller: Annotated[Principal, read],
         after: Annotated[str, Query(max_length=200, description="`next` of the call before")] = "",
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 50,
+        *,
+        at_least: AtLeast,
     ) -> Response:
+        await views.reached(at_least)
         found, position = await views.events(
             caller.seller, limit=limit, after=position_in(after, "after") if after else 0
         )

@@ -289,7 +289,7 @@ def _actor(asked: Asked, standing: Standing | None, body: dict[str, Any], stated
     if asked.command != FACT:
         # Intake vouches for the buyers of the orders that came in through it, and of no others (18.2).
         vouches = asked.caller.role == "INTAKE" and not asked.places
-        if vouches and standing is not None and standing.placed_by != _told_as(asked.caller):
+        if vouches and standing is not None and standing.placed_by != asked.caller.stands_as:
             return None
         return permitted(asked.caller, asked.command, stated)
     if standing is not None and is_others_package(asked.caller, standing.order):
@@ -307,16 +307,11 @@ def _is_callers(asked: Asked, order: Order) -> bool:
     return order.seller == asked.caller.seller
 
 
-def _told_as(caller: Principal) -> str:
-    """How the caller stands in events: whom its key is for, else the key itself (SR-5)."""
-    return caller.stands_for or caller.id
-
-
 def _given(asked: Asked, actor: Actor, hold: Hold | None) -> Given:
     return Given(
         at=asked.at,
         actor=actor,
-        caller=_told_as(asked.caller),
+        caller=asked.caller.stands_as,
         ids=tuple(str(uuid7()) for _ in range(IDS_PER_DECISION)) if asked.places else (),
         hold=hold,
         proposed_numbers={"ORDER": seller_order_number(asked.order_id)} if asked.places else {},
@@ -355,7 +350,7 @@ def _accepted(
         events=events,
         order=found.order,
         position=0 if standing is None else standing.position,
-        placed_by=_told_as(asked.caller) if standing is None else standing.placed_by,
+        placed_by=asked.caller.stands_as if standing is None else standing.placed_by,
         search_hashes=_hashes(asked.order_id, found.events, told),
         outbox=rows_going_out(
             asked.order_id,
@@ -426,5 +421,5 @@ def _refusal(
         streams={asked.order_id: 0 if standing is None else standing.version},
         order=order,
         position=0 if standing is None else standing.position,
-        placed_by=_told_as(asked.caller) if standing is None else standing.placed_by,
+        placed_by=asked.caller.stands_as if standing is None else standing.placed_by,
     )

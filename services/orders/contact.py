@@ -14,6 +14,7 @@ from services.orders.order.allowing import allowed_now
 from services.orders.order.buyer import LINE_NOTE, newest
 from services.orders.order.headline import headline
 from services.orders.order.state import Order
+from services.orders.positions import AtLeast, stored
 from services.orders.store import load
 
 # What is shown of a buyer: all but the marketplace's id and the words on a cancellation.
@@ -45,12 +46,16 @@ class Contacts:
         self._pool = pool
         self._buyers = buyers
 
-    async def read(self, caller: Principal, order_id: UUID, purpose: str) -> dict[str, Any]:
+    async def read(
+        self, caller: Principal, order_id: UUID, purpose: str, *, min_position: int = 0
+    ) -> dict[str, Any]:
         """What is known of who to reach and where to ship.
 
         Raises the Problem ORDER_NOT_FOUND, also for another seller's order (RF-4), and CONTACT_UNAVAILABLE
-        when there is nothing, or its keys are gone; the reading is kept then too.
+        when there is nothing, or its keys are gone; the reading is kept then too. A position that the store
+        does not have yet is the Problem 503, and nothing is read.
         """
+        await stored(self._pool, min_position)
         async with transient_faults(), self._pool.connection() as connection:
             found = (await load(connection, [order_id])).get(order_id)
             if found is None or found[1].seller != caller.seller:
@@ -104,13 +109,16 @@ def contact_routes(contacts: Contacts) -> APIRouter:
         responses={409: {"description": "CONTACT_UNAVAILABLE: nothing is known, or it was erased"}},
     )
     async def read_contact(
-        order_id: str, caller: Annotated[Principal, Depends(require("contact"))], purpose: Purpose = UNSTATED
+        order_id: str,
+        caller: Annotated[Principal, Depends(require("contact"))],
+        at_least: AtLeast,
+        purpose: Purpose = UNSTATED,
     ) -> Response:
         try:
             wanted = UUID(order_id)
         except ValueError:
             raise refusal_problem("ORDER_NOT_FOUND") from None
-        found = await contacts.read(caller, wanted, purpose)
+        found = await contacts.read(caller, wanted, purpose, min_position=at_least)
         # Nothing between here and the caller may keep it.
         headers = {"cache-control": "no-store"}
         return Response(_ENCODER.encode(found), media_type="application/json", headers=headers)

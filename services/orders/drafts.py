@@ -99,7 +99,7 @@ class Drafts:
             cursor = await connection.execute(
                 "INSERT INTO orders.drafts (id, seller, revision, made_by, said, recipient)"
                 " VALUES (%s, %s, 1, %s, %s::json, %s::json) RETURNING revision, changed_at",
-                [draft_id, caller.seller, caller.stands_for or caller.id, made.said, made.recipient],
+                [draft_id, caller.seller, caller.stands_as, made.said, made.recipient],
             )
             return _answer(201, draft_id, await cursor.fetchone(), made.missing)
 

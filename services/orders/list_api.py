@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from libs.runtime.auth import Principal, require
 from libs.runtime.pages import Paging, cut, page
-from libs.runtime.problems import Problem, field_problem
+from libs.runtime.problems import CODES, Problem, field_problem
 from services.orders.answers import refusal_problem
 from services.orders.columns import STATUS_NAMES
 from services.orders.facets import FILTERS, NONE, OPEN
@@ -19,15 +19,18 @@ from services.orders.list_query import Query as PageQuery
 from services.orders.order.events import Method
 from services.orders.order.model import Billing, Coverage, Fulfilment, Status, Transaction
 from services.orders.order_list import NotBuilt
-from services.orders.views import NotThereYet, OrderViews
+from services.orders.positions import AtLeast
+from services.orders.views import NotPlacedByCaller, OrderViews
 
 _ENCODER = msgspec.json.Encoder()
 WORD_CHARACTERS_MAX: Final = 100
 # PostgreSQL's text holds no NUL.
 WITHOUT_NUL: Final = r"^[^\x00]*$"
-POSITION_DIGITS_MAX: Final = 18
 # Who may see and search what is known of buyers: owner and agent have this scope (18.2).
 CONTACT: Final = "contact"
+READ: Final = "orders:read"
+# Who lets buyers order reads the state of the orders it placed, and of no others (18.2).
+INTAKE: Final = "intake"
 
 FLAGS: Final = (
     "PARTLY_SHIPPED", "HAS_PROBLEM", "HAS_LOSS", "HAS_RETURN", "PARTLY_CANCELLED", "OVERPAID",
@@ -51,10 +54,6 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 Word = Annotated[str | None, Query(min_length=1, max_length=WORD_CHARACTERS_MAX, pattern=WITHOUT_NUL)]
 Day = Annotated[date | None, Query(description="YYYY-MM-DD, a day in the shop's zone")]
-MinPosition = Annotated[
-    str,
-    Query(max_length=200, description="`position` of an earlier answer: the answer has at least that"),
-]
 
 
 class Filters(msgspec.Struct, frozen=True):
@@ -114,7 +113,8 @@ async def _filters(
 def order_routes(views: OrderViews) -> APIRouter:
     """The queries about orders, each bounded to the seller of the caller's key."""
     router = APIRouter()
-    read = Depends(require("orders:read"))
+    read = Depends(require(READ))
+    read_or_placed = Depends(require(READ, INTAKE))
 
     @router.get("/orders", summary="Orders of the seller, the latest placed first")
     async def list_orders(
@@ -123,13 +123,12 @@ def order_routes(views: OrderViews) -> APIRouter:
         paging: Paging,
         filters: Annotated[Filters, Depends(_filters)],
         sort: Literal["-placed_at", "placed_at"] = "-placed_at",
-        min_position: MinPosition = "",
+        at_least: AtLeast,
     ) -> Response:
         after = paging.after(Mark)
         if after is not None and after.sort != sort:
             raise field_problem("cursor", "INVALID_CURSOR", "The cursor is of another order of sorting.")
-        if min_position:
-            await _reached(views, position_in(min_position, "min_position"))
+        await views.reached(at_least)
         wanted = PageQuery(
             seller=caller.seller,
             limit=paging.limit + 1,
@@ -150,23 +149,33 @@ def order_routes(views: OrderViews) -> APIRouter:
 
     @router.get("/orders/{order_id}", summary="One order as its history says now")
     async def get_order(
-        order_id: str, caller: Annotated[Principal, read], min_position: MinPosition = ""
+        order_id: str, caller: Annotated[Principal, read_or_placed], at_least: AtLeast
     ) -> Response:
-        wanted = position_in(min_position, "min_position") if min_position else 0
+        reads = caller.may(READ)
         try:
             found = await views.order(
-                caller.seller, order_id_in(order_id), min_position=wanted, buyers=caller.may(CONTACT)
+                caller.seller,
+                order_id_in(order_id),
+                min_position=at_least,
+                buyers=reads and caller.may(CONTACT),
+                placed_by=None if reads else caller.stands_as,
             )
-        except NotThereYet:
-            raise _not_there_yet() from None
+        except NotPlacedByCaller:
+            raise Problem(403, CODES[403], "An intake caller reads the orders that it placed.") from None
         if found is None:
             raise order_not_found()
+        if not reads:
+            # What people of the seller call things, their notes on it and its agent are not the buyer's.
+            del found["columns"]
         answer = json_response(found)
         answer.headers["ETag"] = f'"{found["sequence"]}"'
         return answer
 
     @router.get("/orders/{order_id}/timeline", summary="What happened to one order: who, when and why")
-    async def order_timeline(order_id: str, caller: Annotated[Principal, read], paging: Paging) -> Response:
+    async def order_timeline(
+        order_id: str, caller: Annotated[Principal, read], paging: Paging, at_least: AtLeast
+    ) -> Response:
+        await views.stored(at_least)
         found = await views.timeline(
             caller.seller, order_id_in(order_id), limit=paging.limit + 1, after=paging.after(int) or 0
         )
@@ -176,7 +185,10 @@ def order_routes(views: OrderViews) -> APIRouter:
         return json_response(page(shown, next_cursor))
 
     @router.get("/orders/{order_id}/explain", summary="Why the headline is what it is")
-    async def order_explained(order_id: str, caller: Annotated[Principal, read]) -> Response:
+    async def order_explained(
+        order_id: str, caller: Annotated[Principal, read], at_least: AtLeast
+    ) -> Response:
+        await views.stored(at_least)
         found = await views.explanation(caller.seller, order_id_in(order_id))
         if found is None:
             raise order_not_found()
@@ -200,28 +212,6 @@ def order_id_in(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise order_not_found() from None
-
-
-def position_in(token: str, field: str) -> int:
-    """The position that a token stands for; raises the Problem 422 when it is not one that was given."""
-    if not (token.isascii() and token.isdecimal()) or len(token) > POSITION_DIGITS_MAX:
-        raise field_problem(
-            field, "FIELD_INVALID", "Not a position that an answer has given; leave it out to begin."
-        )
-    return int(token)
-
-
-async def _reached(views: OrderViews, position: int) -> None:
-    try:
-        await views.reached(position)
-    except NotThereYet:
-        raise _not_there_yet() from None
-
-
-def _not_there_yet() -> Problem:
-    return _later(
-        "POSITION_NOT_REACHED", "The position is not there yet; try again, or read the order itself."
-    )
 
 
 def _later(code: str, sentence: str) -> Problem:

@@ -6,6 +6,8 @@ import psycopg
 from msgspec import Struct
 
 from services.orders.order.commands import Command, EditOrder, PlaceOrder
+from services.orders.order.decide_edit import relinked
+from services.orders.order.model import Order
 
 
 class LinkedProduct(Struct, frozen=True):
@@ -16,15 +18,19 @@ class LinkedProduct(Struct, frozen=True):
     warehouses: tuple[str, ...]
 
 
-def names_of(command: Command | None) -> frozenset[str]:
-    """What the new lines of a command name their products by: the SKU, else the product."""
+def names_of(command: Command | None, order: Order | None = None) -> frozenset[str]:
+    """What the lines that a command makes or moves name their products by: the SKU, else the product.
+
+    `order` is the one that is edited, since an edit names of a line only what changes.
+    """
     if isinstance(command, PlaceOrder):
-        lines = command.lines
-    elif isinstance(command, EditOrder):
-        lines = command.add_lines
-    else:
+        return frozenset(line.sku or line.product for line in command.lines) - {""}
+    if not isinstance(command, EditOrder):
         return frozenset()
-    return frozenset(line.sku or line.product for line in lines) - {""}
+    held = {} if order is None else {line.line: line for line in order.lines}
+    moved = [relinked(held[edit.line], edit) for edit in command.lines if edit.line in held]
+    added = {line.sku or line.product for line in command.add_lines}
+    return frozenset(added | {line.sku or line.product for line in moved if line is not None}) - {""}
 
 
 def links_of(products: Iterable[LinkedProduct]) -> dict[str, frozenset[str]]:

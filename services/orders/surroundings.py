@@ -57,8 +57,8 @@ class SellerTermsReader:
         """`given` with the seller's terms, policies and lists as they hold now. Raises Transient.
 
         It has earlier policies where the order's timers were set by them (TI-7). Of products it has those
-        that new lines of the command name, and of a seller of whom inventory has stated none, nothing: then
-        links are not checked (MN-3).
+        that the command's new and moved lines name, and of a seller of whom inventory has stated none,
+        nothing: then links are not checked (MN-3).
         """
         terms = await self._of(seller)
         policies = terms.policies
@@ -66,7 +66,7 @@ class SellerTermsReader:
             needed = getattr(terms.hold_needed, command.source.lower(), True)
             policies = replace(policies, hold_on_placement=bool(needed))
         links = None
-        if terms.has_products and (names := names_of(command)):
+        if terms.has_products and (names := names_of(command, order)):
             async with transient_faults(), self._pool.connection() as connection:
                 links = links_of(await products_named(connection, seller, names))
         return replace(

@@ -1,6 +1,5 @@
 """The read model of orders: the list as a projection, one order folded from its own stream."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -8,7 +7,6 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from libs.runtime.errors import Transient
 from libs.runtime.postgres import AsyncPool, transient_faults
 from services.orders.buyer_search import KINDS, Kind
 from services.orders.columns import NOBODY, Recipient, columns, recipient_of
@@ -20,15 +18,13 @@ from services.orders.order.headline import explain, view
 from services.orders.order.state import Order
 from services.orders.order.timeline import Entry, timeline
 from services.orders.order.words import Sealed
-from services.orders.order_list import NotBuilt, decode_state, position_of
+from services.orders.order_list import FOLLOWER, NotBuilt, decode_state, position_of
+from services.orders.positions import followed, stored
 from services.orders.relay import SELECT_EVENTS, PublicEvent, publish_form
-from services.orders.store import decode, is_order_event, load
+from services.orders.store import decode, is_order_event, load_standing
 
 # How many positions of the log one call for a seller's events looks at: 20,000 look-ups of whose each is.
 EVENTS_WINDOW: Final = 20_000
-# How long a read waits for the read model to have a position.
-POSITION_SECONDS_MAX: Final = 3.0
-_POLL_SECONDS: Final = (0.005, 0.01, 0.02, 0.05)
 
 _STREAM: Final = (
     "SELECT version, name, state::text, recorded_at, causation_id FROM orders.events"
@@ -36,8 +32,8 @@ _STREAM: Final = (
 )
 
 
-class NotThereYet(Transient):
-    """The read model does not have the position that was asked for, after waiting for it."""
+class NotPlacedByCaller(LookupError):
+    """The order came in through another caller."""
 
 
 def order_object(order_id: UUID, order: Order, position: int) -> dict[str, Any]:
@@ -71,32 +67,36 @@ class OrderViews:
         self._built = False
 
     async def order(
-        self, seller: str, order_id: UUID, *, min_position: int = 0, buyers: bool = False
+        self,
+        seller: str,
+        order_id: UUID,
+        *,
+        min_position: int = 0,
+        buyers: bool = False,
+        placed_by: str | None = None,
     ) -> dict[str, Any] | None:
         """The order as its stream says now; None when this seller has no such order.
 
         The stream is the truth, so a position that is in the store is in the answer; one that is not yet
-        raises NotThereYet.
+        raises the Problem 503. With `placed_by` only if this caller placed it, else NotPlacedByCaller.
         """
+        await stored(self._pool, min_position)
         async with transient_faults(), self._pool.connection() as connection:
-            loaded = (await load(connection, [order_id])).get(order_id)
-            if loaded is None or loaded[1].seller != seller:
+            standing = (await load_standing(connection, [order_id])).get(order_id)
+            if standing is None or standing[1].seller != seller:
                 return None
+            _, order, position, placer = standing
+            if placed_by is not None and placed_by != placer:
+                raise NotPlacedByCaller
             cursor = await connection.execute(
-                "SELECT max(position), min(recorded_at), (SELECT max(position) FROM orders.events)"
-                " FROM orders.events WHERE stream_id = %s AND version <= %s",
-                [order_id, loaded[0]],
+                "SELECT recorded_at FROM orders.events WHERE stream_id = %s AND version = 1", [order_id]
             )
             found = await cursor.fetchone()
             names = await self._names.of(connection, seller)
-        assert found is not None, "An aggregate answers one row."
-        position, recorded_at, end = found
-        if end < min_position:
-            raise NotThereYet("The store has no such position yet.")
-        order = loaded[1]
+        assert found is not None, "An order has a first event."
         [recipient] = await self._recipients([(order_id, order)]) if buyers else [NOBODY]
         shown = order_object(order_id, order, position)
-        shown["columns"] = columns(order, order.placed_at or recorded_at, names, recipient)
+        shown["columns"] = columns(order, order.placed_at or found[0], names, recipient)
         return shown
 
     async def orders(self, query: Query) -> list[tuple[Mark, dict[str, Any]]]:
@@ -145,18 +145,12 @@ class OrderViews:
             self._built = True
 
     async def reached(self, position: int) -> None:
-        """Return when the list has this position; raise NotThereYet when it has not within 3 s."""
-        deadline = asyncio.get_running_loop().time() + POSITION_SECONDS_MAX
-        tries = 0
-        while True:
-            async with transient_faults(), self._pool.connection() as connection:
-                at = await position_of(connection)
-            if at is not None and at >= position:
-                return
-            if asyncio.get_running_loop().time() >= deadline:
-                raise NotThereYet("The order list does not have this position yet.")
-            await asyncio.sleep(_POLL_SECONDS[min(tries, len(_POLL_SECONDS) - 1)])
-            tries += 1
+        """Return when the list has this position; raise the Problem 503 when it has not within 3 s."""
+        await followed(self._pool, FOLLOWER, position)
+
+    async def stored(self, position: int) -> None:
+        """Return if the store has this position; raise the Problem 503 when it has not."""
+        await stored(self._pool, position)
 
     async def timeline(
         self, seller: str, order_id: UUID, *, limit: int, after: int

@@ -11,6 +11,7 @@ from services.orders.order.decide_placing import (
     amounts_faults,
     covers,
     fee_faults,
+    link_fault,
     link_faults,
     method_faults,
     new_line_faults,
@@ -33,6 +34,7 @@ from services.orders.order.parts import active
 
 _LINE_FIELDS = ("unit_price", "discount", "sku", "name", "product", "variant", "warehouse")
 _GOODS_FIELDS = frozenset({"product", "variant", "sku", "quantity", "warehouse"})
+_LINKED = ("sku", "product", "warehouse")
 _FEES = ("discount", "shipping_fee", "insurance_fee", "other_fees")
 _PRICED = frozenset({"quantity", "unit_price", "discount", "line", *_FEES})
 _BUYER = ("name", "phone", "email", "address", "district", "postal_code", "note")
@@ -124,6 +126,14 @@ def _line_edited(
     return new, changes
 
 
+def relinked(line: e.PlacedLine, edit: c.LineEdit) -> e.PlacedLine | None:
+    """The line as the edit makes it, if it is of another product or warehouse then; else None."""
+    told = {name: value for name in _LINKED if (value := getattr(edit, name)) is not None}
+    new = replace(line, **told)
+    same = (new.sku or new.product, new.warehouse) == (line.sku or line.product, line.warehouse)
+    return None if same else new
+
+
 def _claims(order: Order, new: Edited) -> tuple[tuple[e.Units, ...], tuple[e.Units, ...]]:
     """CR-14: what the stock keeper is to reserve and to release, by line."""
     before, lines = quantities_of(order), {line.line: line for line in order.lines}
@@ -189,6 +199,9 @@ def _faults(order: Order, command: c.EditOrder, given: Given) -> list[FieldFault
         new, _ = _line_edited(line, edit, units[edit.line], given)
         quantity = units[edit.line] if edit.quantity is None else edit.quantity
         found += amounts_faults(at, quantity, new.unit_price, new.discount, ordered=new.quantity)
+        # MN-3 holds for what an edit makes of a line; what it leaves as agreed may have lost its link since.
+        moved = relinked(line, edit)
+        found += link_fault(moved, given, at) if moved is not None else []
     for position, name in enumerate(command.remove_lines):
         if not units.get(name) or command.remove_lines.index(name) != position:
             found.append(wrong(f"remove_lines[{position}]", "The order has no such line with goods left."))

@@ -134,16 +134,21 @@ def amounts_faults(at: str, quantity: int, price: int, discount: int, *, ordered
 
 def link_faults(lines: Iterable[NewLine], given: Given, path: str) -> list[FieldFault]:
     """MN-3: each line names a product linked to the warehouse it names, or to any."""
+    return [
+        fault
+        for position, line in enumerate(lines)
+        for fault in link_fault(line, given, f"{path}[{position}]")
+    ]
+
+
+def link_fault(line: NewLine | e.PlacedLine, given: Given, at: str) -> list[FieldFault]:
+    """The same of one line, which stands at this place; none where the door has no list of links."""
     if given.links is None:
         return []
-    found: list[FieldFault] = []
-    for position, line in enumerate(lines):
-        linked = given.links.get(line.sku or line.product, frozenset())
-        if not linked or (line.warehouse and line.warehouse not in linked):
-            found.append(
-                wrong(f"{path}[{position}]", "Link the product to the warehouse first.", "NO_LINKED_PRODUCT")
-            )
-    return found
+    linked = given.links.get(line.sku or line.product, frozenset())
+    if linked and (not line.warehouse or line.warehouse in linked):
+        return []
+    return [wrong(at, "Link the product to the warehouse first.", "NO_LINKED_PRODUCT")]
 
 
 def wanted_of(lines: Iterable[NewLine]) -> dict[str, int]:

@@ -76,7 +76,7 @@ class Doors:
     """Gives writes and lists of the registry to the database."""
 
     def __init__(self, pool: AsyncPool) -> None:
-        self._pool = pool
+        self.pool = pool
 
     async def write(self, request: Request, caller: Principal, key: str, work: Work) -> Response:
         """Do the work once under the Idempotency-Key, and answer it; a refusal becomes its Problem."""
@@ -86,7 +86,7 @@ class Doors:
             )
         ).digest()
         try:
-            answer = await write(self._pool, by_of(caller), key=key, request=asked, work=work)
+            answer = await write(self.pool, by_of(caller), key=key, request=asked, work=work)
         except RegistryRefused as refused:
             raise problem_of(refused) from None
         return answered(answer.shown(), answer.status)
@@ -94,7 +94,7 @@ class Doors:
     async def read(self, read: Callable[[AsyncConnection], Any]) -> Any:
         """What the function reads; a refusal becomes its Problem."""
         try:
-            async with transient_faults(), self._pool.connection() as connection:
+            async with transient_faults(), self.pool.connection() as connection:
                 return await read(connection)
         except RegistryRefused as refused:
             raise problem_of(refused) from None

@@ -10,6 +10,7 @@ from libs.runtime import clock
 from libs.runtime.asgi import IdempotencyKey
 from libs.runtime.auth import Principal, require
 from libs.runtime.pages import Paging, page
+from services.orders.positions import AtLeast, followed
 from services.orders.registry import customers, keys, reading, store
 from services.orders.registry.bodies import (
     CategoryBody,
@@ -20,6 +21,7 @@ from services.orders.registry.bodies import (
     TagBody,
 )
 from services.orders.registry.doors import Doors, Owner, PathId, Reader, answered, by_of
+from services.orders.registry.first_sight import FOLLOWER
 from services.orders.registry.keys import KeyWish
 from services.orders.registry.model import UNPAID, Reason
 from services.orders.registry.writing import Answer
@@ -106,7 +108,8 @@ def customer_routes(doors: Doors) -> APIRouter:
     router = APIRouter(prefix="/v1/seller")
 
     @router.get("/customers", summary="The customers, by the ids of their buyers, without contact data")
-    async def list_customers(caller: ContactReader, paging: Paging) -> Response:
+    async def list_customers(caller: ContactReader, paging: Paging, at_least: AtLeast) -> Response:
+        await followed(doors.pool, FOLLOWER, at_least)
         return await doors.listed(
             caller,
             paging,
@@ -117,7 +120,8 @@ def customer_routes(doors: Doors) -> APIRouter:
         )
 
     @router.get("/customers/{customer}", summary="One customer")
-    async def get_customer(customer: PathId, caller: ContactReader) -> Response:
+    async def get_customer(customer: PathId, caller: ContactReader, at_least: AtLeast) -> Response:
+        await followed(doors.pool, FOLLOWER, at_least)
         return answered(
             await doors.read(lambda connection: customers.customer(connection, caller.seller, customer))
         )

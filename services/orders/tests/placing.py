@@ -11,17 +11,19 @@ OWNER, THEIRS, AGENT, INTAKE, READER = (
 )
 
 
-def _key(name: str, seller: str, *scopes: str, role: str) -> ApiKey:
+def key_of(name: str, seller: str, *scopes: str, role: str, stands_for: str | None = None) -> ApiKey:
     digest = hashlib.sha256(name.encode()).hexdigest()
-    return ApiKey(id=name, sha256=digest, scopes=frozenset(scopes), seller=seller, role=role)
+    return ApiKey(
+        id=name, sha256=digest, scopes=frozenset(scopes), seller=seller, role=role, stands_for=stands_for
+    )
 
 
 KEYS = (
-    _key(OWNER, SELLER, "*", role="OWNER"),
-    _key(THEIRS, "another-seller", "*", role="OWNER"),
-    _key(AGENT, SELLER, "orders:read", "orders:write", role="AGENT"),
-    _key(INTAKE, SELLER, "intake", role="INTAKE"),
-    _key(READER, SELLER, "orders:read", role="AGENT"),
+    key_of(OWNER, SELLER, "*", role="OWNER"),
+    key_of(THEIRS, "another-seller", "*", role="OWNER"),
+    key_of(AGENT, SELLER, "orders:read", "orders:write", role="AGENT"),
+    key_of(INTAKE, SELLER, "intake", role="INTAKE"),
+    key_of(READER, SELLER, "orders:read", role="AGENT"),
 )
 
 

@@ -13,7 +13,7 @@ from libs.runtime.auth import ApiKeys
 from libs.runtime.health import Health
 from libs.runtime.pages import cursor_of
 from libs.runtime.postgres import AsyncPool, Bell, make_pool
-from services.orders import list_query, views
+from services.orders import list_query, positions
 from services.orders.api import routes
 from services.orders.app import migrate_orders
 from services.orders.columns import COLUMNS
@@ -293,11 +293,11 @@ async def test_min_position_waits_for_the_list_and_says_so_when_it_is_not_there(
     async with pool.connection() as connection:
         cursor = await connection.execute("SELECT max(position) FROM orders.events")
         [position] = await cursor.fetchone() or [0]
-    monkeypatch.setattr(views, "POSITION_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(positions, "POSITION_SECONDS_MAX", 0.1)
     answer = await client.get("/v1/orders", params={"min_position": str(position)})
     assert (answer.status_code, answer.json()["code"]) == (503, "POSITION_NOT_REACHED")
     assert answer.headers["retry-after"] == "1"
-    monkeypatch.setattr(views, "POSITION_SECONDS_MAX", 20.0)
+    monkeypatch.setattr(positions, "POSITION_SECONDS_MAX", 20.0)
     asking = asyncio.create_task(numbers(client, min_position=str(position)))
     await asyncio.sleep(0.05)
     assert not asking.done()

@@ -10,9 +10,10 @@ from libs.events.envelope import Envelope, to_headers
 from libs.events.products import ProductChanged
 from libs.runtime.errors import Malformed
 from libs.runtime.records import Record
-from services.orders.order.commands import ConfirmOrder, EditOrder, NewLine, PlaceOrder
+from services.orders.order.commands import ConfirmOrder, EditOrder, LineEdit, NewLine, PlaceOrder
 from services.orders.product_links import LinkedProduct, links_of, names_of
 from services.orders.products_consumer import ProductRow, product_of
+from services.orders.tests.seller import Story, line, order_of
 
 SOURCE, TOPIC = "orders:inventory.products.v1", "inventory.products.v1"
 AT = datetime(2026, 3, 5, 8, tzinfo=UTC)
@@ -52,7 +53,7 @@ def test_mn_3_links_are_by_sku_and_by_product() -> None:
     assert links_of([]) == {}
 
 
-def test_mn_3_only_new_lines_are_asked_of() -> None:
+def test_mn_3_only_new_and_moved_lines_are_asked_of() -> None:
     lines = (
         NewLine(sku="KOPI", product="p1", name="Kopi", quantity=1, unit_price=1),
         NewLine(product="p2", name="Teh", quantity=1, unit_price=1),
@@ -60,6 +61,14 @@ def test_mn_3_only_new_lines_are_asked_of() -> None:
     assert names_of(PlaceOrder(lines=lines)) == {"KOPI", "p2"}
     assert names_of(EditOrder(add_lines=lines)) == {"KOPI", "p2"}
     assert names_of(ConfirmOrder()) == names_of(None) == frozenset()
+    order = Story(order_of(line(sku="TEH"), line(sku="GULA"))).state
+    edits = (
+        LineEdit(line="1", warehouse="G1"),
+        LineEdit(line="2", quantity=3, sku="GULA", warehouse=""),
+        LineEdit(line="9", sku="NONE"),
+    )
+    assert names_of(EditOrder(add_lines=lines, lines=edits), order) == {"KOPI", "p2", "TEH"}
+    assert names_of(EditOrder(lines=(LineEdit(line="2", sku="ROTI"),)), order) == {"ROTI"}
 
 
 def test_a_record_states_its_product_and_one_without_a_value_removes_it() -> None:

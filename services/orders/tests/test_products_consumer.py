@@ -93,6 +93,27 @@ async def test_mn_3_a_line_that_is_added_names_a_linked_product_too(
     ).status_code == 200
 
 
+async def test_mn_3_a_line_that_is_changed_names_a_linked_product_and_warehouse(
+    client: httpx.AsyncClient, pool: AsyncPool
+) -> None:
+    await ProductsHandler(pool).handle([fed(0), fed(1, "p2", sku="TEH", warehouses=["G2"])], {})
+    order = (await post(client, "/v1/orders", placement())).json()["order"]
+    path = f"/v1/orders/{order}/commands"
+    changed: dict[str, Any]
+    for changed in ({"sku": "ROTI"}, {"warehouse": "G2"}, {"sku": "TEH", "warehouse": "G1"}):
+        body = {"lines": [{"line": "1", **changed}], "allow_backorder": True}
+        for door in ("edit-order", "preview-edit"):
+            refused = await post(client, f"{path}/{door}", body)
+            assert (refused.status_code, refused.json()["code"]) == (409, "NO_LINKED_PRODUCT"), changed
+            assert [each["field"] for each in refused.json()["fields"]] == ["lines.0"]
+    # Of the line's own product only what is linked now counts, and what the edit leaves is left.
+    await ProductsHandler(pool).handle([fed(2, warehouses=["G3"])], {0: 1})
+    for changed in ({"warehouse": "G3"}, {"quantity": 1}, {"sku": "TEH", "warehouse": "G2"}):
+        body = {"lines": [{"line": "1", **changed}], "allow_backorder": True}
+        done = await post(client, f"{path}/edit-order", body)
+        assert (done.status_code, done.json().get("events")) == (200, ["OrderEdited"]), done.text
+
+
 async def test_p2_a_record_that_comes_again_changes_nothing(pool: AsyncPool) -> None:
     handler = ProductsHandler(pool)
     await handler.handle([fed(0), fed(1, warehouses=["G2"]), fed(2, "p2"), fed(3, "p2", value=None)], {})

@@ -1,10 +1,12 @@
 """Section 9: an edit is one decision with its consequences, and its preview says the same (ED-1 to ED-10)."""
 
+from typing import Any
+
 import pytest
 
 from services.orders.order import commands as c
 from services.orders.order import money
-from services.orders.order.decide import Decided, Preview, preview
+from services.orders.order.decide import Decided, Preview, Refusal, decide, preview
 from services.orders.order.events import Actor
 from services.orders.order.model import Order
 from services.orders.order.parts import active
@@ -42,6 +44,39 @@ def test_om_10_an_edit_of_no_price_leaves_the_revision() -> None:
 def test_gr_4_an_edit_without_a_difference_is_nothing_to_do() -> None:
     story = Story(order_of(*TWO)).do(c.EditOrder(shipping_fee=0, courier="JNE"), edit(quantity=2))
     assert story.names == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"sku": "C"}, "NO_LINKED_PRODUCT"),
+        ({"sku": "D"}, "NO_LINKED_PRODUCT"),
+        ({"warehouse": "W2"}, "NO_LINKED_PRODUCT"),
+        ({"sku": "B", "warehouse": "W1"}, "NO_LINKED_PRODUCT"),
+        ({"sku": "B", "warehouse": "W2"}, ""),
+        ({"warehouse": "W3"}, ""),
+        ({"warehouse": ""}, ""),
+        ({"sku": "B", "warehouse": ""}, ""),
+        # What stays as it was agreed is not asked of again, whatever has become of its link.
+        ({"quantity": 3, "unit_price": 1, "name": "Lain"}, ""),
+        ({"sku": "A", "warehouse": "W1", "quantity": 1}, ""),
+    ],
+)
+def test_mn_3_a_lines_new_product_or_warehouse_is_a_linked_one(changed: dict[str, Any], code: str) -> None:
+    links = {
+        "A": frozenset({"W3"}),
+        "B": frozenset({"W2"}),
+        "C": frozenset[str](),
+    }
+    order = Story(order_of(line(2, 50_000, sku="A", warehouse="W1"))).state
+    command = c.EditOrder(lines=(c.LineEdit(line="1", **changed),), allow_backorder=True)
+    answer = decide(order, command, given(links=links))
+    if code:
+        assert isinstance(answer, Refusal)
+        assert (answer.code, [fault.field for fault in answer.fields]) == (code, ["lines[0]"])
+    else:
+        assert isinstance(answer, Decided)
+    assert isinstance(decide(order, command, given()), Decided), "Without a list nothing is checked."
 
 
 def test_ed_5_a_change_of_quantity_unpacks_the_packages_that_hold_the_line() -> None:
