@@ -42,6 +42,8 @@ STRANGER_SCOPES = ["orders:read", "channels:read", "inventory:read", "notificati
 RIVAL_KEY = "jejak_a-key-of-the-other-sellers-owner-of-these-tests-only"
 RIVAL_SCOPES = sorted(SCOPES[Role.OWNER])
 NOTHING_KEY = "jejak_a-key-to-nothing-of-these-tests-only"
+# The demo seller's landing page.
+INTAKE_KEY = "jejak_a-key-of-a-landing-page-of-these-tests-only"
 FAULTS = {"duplicate": 0.15, "reorder": 0.15, "lose": 0.1, "delay": 0.1}
 NOT_DRAINED = ("lag_records", "unpublished_events", "waiting", "parked")
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
@@ -394,6 +396,7 @@ def _two_sellers(demo: Demo) -> str:
         "stranger": (STRANGER_KEY, STRANGER_SCOPES, STRANGER_SELLER, "AGENT"),
         "rival": (RIVAL_KEY, RIVAL_SCOPES, STRANGER_SELLER, "OWNER"),
         "nothing": (NOTHING_KEY, [], demo.seller, "OWNER"),
+        "intake": (INTAKE_KEY, ["intake"], demo.seller, "INTAKE"),
     }
     return json.dumps(
         [

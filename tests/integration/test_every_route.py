@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from deploy.local.services import SERVICES
+from services.orders.command_examples import COMMAND_EXAMPLES
 from tests.integration.judge import assert_whole
-from tests.integration.system import NOTHING_KEY, RIVAL_KEY, STRANGER_SELLER, System
+from tests.integration.system import INTAKE_KEY, NOTHING_KEY, RIVAL_KEY, STRANGER_SELLER, System
 
 pytestmark = pytest.mark.connected
 
@@ -36,6 +37,13 @@ BODIES: dict[str, Any] = {
     "/v1/orders/{order_id}/commands/tag-order": {"add": ["taken over"]},
 }
 QUERIES = {"/v1/orders/{order_id}/contact": {"purpose": "a test of every route"}}
+# 18.2: where who lets buyers order gets further than 403. Of the bulk doors those of what buyers ask: each
+# order is judged by itself behind them.
+FOR_INTAKE = {
+    ("orders", "post", "/v1/orders"),
+    ("orders", "post", "/v1/bulk/request-cancellation"),
+    ("orders", "post", "/v1/bulk/complete-order"),
+}
 NOWHERE = {"sku": "no such sku"}
 NO_ID = "01920000-0000-7000-8000-000000000000"
 
@@ -176,6 +184,33 @@ def test_a_key_without_the_scope_is_not_permitted(world: World) -> None:
         assert answer.status_code == 403, f"{route}: {answer.status_code} {answer.text[:300]}"
         assert answer.json()["code"] == "NOT_PERMITTED", route
         assert world.told(route, answer) == set(), f"{route}: {answer.text[:300]}"
+
+
+def test_an_intake_key_places_orders_and_reads_the_state_of_those(world: World) -> None:
+    """18.2: of all routes; the demo seller's other orders came in through somebody else."""
+    for route in world.routes():
+        if route in OPEN | ANY_KEY:
+            continue
+        answer = world.ask(route, world.objects, INTAKE_KEY)
+        said = f"{route}: {answer.status_code} {answer.text[:300]}"
+        assert answer.status_code == (422 if route in FOR_INTAKE else 403), said
+        assert world.told(route, answer) == set(), said
+    place = Route("orders", "post", "/v1/orders")
+    wanted = {**COMMAND_EXAMPLES["PlaceOrder"], "source": "LANDING_PAGE"}
+    placed = world.ask(place, {}, INTAKE_KEY, wanted)
+    assert placed.status_code == 201, placed.text
+    own = {**world.objects, "order_id": placed.json()["order"]}
+    opened = set()
+    for route in world.routes():
+        if route.method != "get" or route.parameters != ["order_id"]:
+            continue
+        answer = world.ask(route, own, INTAKE_KEY)
+        if answer.status_code == 200:
+            opened.add(route.path)
+            assert wanted["recipient"]["name"] not in answer.text
+        else:
+            assert answer.status_code == 403, f"{route}: {answer.text[:300]}"
+    assert opened == {"/v1/orders/{order_id}"}
 
 
 def test_another_seller_neither_sees_nor_touches_anything(world: World) -> None:
