@@ -46,6 +46,8 @@ class PartOfLine(Answer):
     accepted: bool
     """True when the buyer has received it for good."""
     package: str | None
+    warehouse: str | None = None
+    """Where its units leave from (OM-5)."""
 
 
 class OrderLine(Answer):

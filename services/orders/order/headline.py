@@ -203,6 +203,7 @@ def _lines_view(order: Order) -> list[dict[str, Any]]:
                     "cancelled": part.cancelled,
                     "accepted": part.accepted,
                     "package": part.package or None,
+                    "warehouse": part.warehouse or order.warehouse or None,
                 }
                 for part in parts
                 if part.line == line.line

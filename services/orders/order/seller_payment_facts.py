@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 def judge_gateway(d: "SellerDecision") -> e.Disposition:
-    """T27a to T27e; what does not fit is late (GR-8)."""
+    """T27a to T27e; what does not fit is late (GR-8), a success that is known a duplicate."""
     data = money_data(d.fact)
     if foreign(d, data):
         return _unbooked(d, data)
+    if d.news.type == "PaymentSucceeded" and _is_booked(d, data):
+        # T27c: the same transaction's success again.
+        return e.Disposition.DUPLICATE
     if _is_booked(d, data) or not applies(d.news.type, situation_of(d.order, None, d.given)):
         return _late(d)
     if _is_another(d, data) and d.news.type != "PaymentSucceeded":

@@ -9,7 +9,7 @@ from services.orders.order import money
 from services.orders.order.decide import NumberNeeded
 from services.orders.order.events import Actor
 from services.orders.order.fact import FactInvalid
-from services.orders.order.headline import flags
+from services.orders.order.headline import flags, view
 from services.orders.order.model import Status
 from services.orders.tests.seller import (
     Story,
@@ -311,6 +311,8 @@ def test_gr_15_stock_news_changes_no_dimension() -> None:
     story = Story(order_of(line(2)))
     story.tell(fact("StockClaimed", warehouses=[{"line": "1", "warehouse": "W1"}]), actor=Actor.SYSTEM)
     assert [each.warehouse for each in story.state.parts] == ["W1"]
+    # OM-5: the order as the API shows it says where the units leave from.
+    assert [part["warehouse"] for each in view(story.state)["lines"] for part in each["parts"]] == ["W1"]
     story.tell(fact("StockShort", lines=[{"line": "1", "missing": 1}]), actor=Actor.SYSTEM)
     assert flags(story.state)["STOCK_SHORT"] == [{"line": "1", "quantity": 1}]
     story.tell(fact("StockCovered"), actor=Actor.SYSTEM)
