@@ -13,17 +13,22 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from libs.events.actions import OrderActionEnded, OrderActionRequested, OrderReadRequested
 from libs.events.envelope import Envelope, from_headers, to_headers
-from libs.events.topics import CHANNELS_ACTIONS, CHANNELS_ORDERS, ORDERS_ACTIONS
+from libs.events.topics import CHANNELS_ACTIONS, CHANNELS_ORDERS, ORDERS_ACTIONS, ORDERS_ANSWERS
 from libs.events.upcasts import read
 from libs.runtime.clock import uuid7
 from libs.runtime.errors import Fenced
+from libs.runtime.outbox import OutboxSource
 from libs.runtime.parking import Parked
-from libs.runtime.postgres import AsyncPool
+from libs.runtime.postgres import AsyncPool, Bell
 from libs.runtime.records import Record, unframe_headers
 from libs.runtime.redrive import FailuresNoted, Selection, redrive
 from services.orders.action_ends_consumer import ActionEndsHandler
 from services.orders.consumer import FactsHandler
+from services.orders.projector import Projector
+from services.orders.rebuild import Rebuild
+from services.orders.recorder import EVENTS_CHANNEL
 from services.orders.store import order_id_of
+from services.orders.tests import test_commands_consumer as commands
 from services.orders.tests.placing import OWNER
 from services.orders.tests.test_commands_api import client, pool, post, rows
 from services.orders.tests.test_commands_process import Orders, orders
@@ -136,6 +141,43 @@ async def test_ac_07_the_refusal_tells_each_side_effect(client: httpx.AsyncClien
     yes = {"reason": "10000021", "side_effects": ["STOCK_TO_ZERO"]}
     assert (await told(client, "cancel-order", yes))["events"] == ["ChannelActionRequested"]
     assert [each.side_effects for each in await out(pool)] == [("STOCK_TO_ZERO",)]
+
+
+async def test_commands_of_the_topic_send_the_first_action_beside_their_answers(pool: AsyncPool) -> None:
+    await sold(pool)
+    log, order = commands.Log(), str(ORDER)
+    batch = [
+        log.record("MarkReady", order, key="one"),
+        log.record("MarkReady", order, key="two"),
+        log.record("ShipOrder", order, key="three"),
+    ]
+    assert await commands.handler_of(pool).handle(batch, {}) == {"handled": 2, "refused": 1}
+    kept = await rows(pool, "SELECT topic FROM orders.outbox ORDER BY id")
+    assert [topic for (topic,) in kept] == [ORDERS_ACTIONS.name, *[ORDERS_ANSWERS.name] * 3]
+    assert (await stored(pool))[-2:] == ["ChannelActionRequested"] * 2
+
+
+async def test_p6_an_action_is_sent_again_under_its_id_and_by_no_rebuild(
+    client: httpx.AsyncClient, pool: AsyncPool, database: str
+) -> None:
+    await sold(pool)
+    await told(client, "mark-ready")
+    source = OutboxSource(pool, "orders")
+    # A relay that ends before it has noted what Kafka has, and the one after it.
+    first, again = await source.fetch([]), await source.fetch([])
+    assert first is not None
+    assert again is not None
+    [[one], [two]] = first.records, again.records
+    assert (one.topic, one.key, one.value, one.headers) == (two.topic, two.key, two.value, two.headers)
+    assert one.topic == ORDERS_ACTIONS.name
+    await source.done([again.mark])
+    projector = Projector(pool, database, Bell(database, EVENTS_CHANNEL))
+    while await projector.step():
+        pass
+    report = await Rebuild(database).run()
+    assert (report.orders, report.differences) == (1, 0)
+    assert await rows(pool, "SELECT FROM orders.outbox") == []
+    assert await rows(pool, "SELECT FROM orders.read_requests") == []
 
 
 async def test_ma_4_an_end_is_recorded_once_asks_for_a_reading_and_lets_the_next_go(
