@@ -89,7 +89,9 @@ async def served(
         async with asyncio.timeout(60):
             await process.started.wait()
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{process.port}", headers={"Authorization": f"Bearer {KEY}"}
+            base_url=f"http://127.0.0.1:{process.port}",
+            headers={"Authorization": f"Bearer {KEY}"},
+            timeout=60,
         ) as client:
             yield client
     finally:

@@ -95,7 +95,7 @@ async def test_http_tells_what_is_waited_for_before_it_is_there() -> None:
     process.resource("database", database)
     process.broker(cast("KafkaBroker", broker))
     running = asyncio.create_task(process.run())
-    async with httpx.AsyncClient(base_url=await up(process)) as client:
+    async with httpx.AsyncClient(base_url=await up(process), timeout=60) as client:
         await refused.wait()
         answer = await client.get("/health/ready")
         assert answer.status_code == 503
@@ -160,7 +160,7 @@ async def test_a_request_in_flight_is_answered_in_the_drain() -> None:
 
     process.http(slow, "127.0.0.1", 0)
     running = asyncio.create_task(process.run())
-    async with httpx.AsyncClient(base_url=await up(process)) as client:
+    async with httpx.AsyncClient(base_url=await up(process), timeout=60) as client:
         asked = asyncio.create_task(client.get("/slow"))
         await arrived.wait()
         process.stop()
