@@ -35,6 +35,7 @@ COMMAND_EXAMPLES: Final[Mapping[str, Body]] = {
     "EditOrder": {"lines": [{"line": "1", "quantity": 3}], "discount": 5_000},
     "CancelOrder": {"reason": "OUT_OF_STOCK", "by": "SELLER"},
     "ReopenOrder": {"outcome": "REFUSED", "allow_backorder": True},
+    "ViewOrder": {},
     "ShipOrder": {"parts": [_PART], "courier": "JNE", "service": "REG"},
     "CancelShipment": {"packages": ["P-1"]},
     "ChangeAgent": {"agent": "0199f2d4-6f43-7b52-9a07-3f5a3b0c8d11"},

@@ -44,8 +44,8 @@ def kebab(command: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", command).lower()
 
 
-# ViewOrder is a reading, PlaceOrder has a door of its own.
-ON_ORDERS: Final = {kebab(name): name for name in COMMANDS if name not in {"PlaceOrder", "ViewOrder"}}
+# PlaceOrder has a door of its own.
+ON_ORDERS: Final = {kebab(name): name for name in COMMANDS if name != "PlaceOrder"}
 
 
 def command_routes(dispatcher: Dispatcher, drafts: Placing | None = None) -> APIRouter:

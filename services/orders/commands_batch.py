@@ -37,7 +37,7 @@ _ENCODER = msgspec.json.Encoder()
 # By the record's type: the command, or that it is a fact.
 KNOWN_TYPES: Final[Mapping[str, str]] = {
     **{type_name("orders", name): FACT for name in FACTS},
-    **{type_name("orders", name): name for name in COMMANDS if name != "ViewOrder"},
+    **{type_name("orders", name): name for name in COMMANDS},
 }
 
 

@@ -29,6 +29,7 @@ from services.orders.metrics import APPEND_CONFLICTS, COMMANDS
 from services.orders.recorder import append, texts, uuids
 from services.orders.series import Proposed, Series, last_number
 from services.orders.store import load_standing
+from services.orders.viewing import viewed
 
 log = structlog.get_logger(__name__)
 
@@ -168,6 +169,8 @@ class CommandsHandler:
         numbers = _Numbers(self._pool, batch)
         concluded = await self._decider.conclude(asked, standing, numbers)
         batch.take(incoming, asked, concluded)
+        if asked.command == "ViewOrder" and not concluded.answer.refused:
+            viewed(asked.order_id, asked.caller.id)
 
     async def _caller(self, incoming: Incoming) -> Principal | None:
         """Who the record's token speaks for at the record's time; None without a good one."""

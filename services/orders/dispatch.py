@@ -21,6 +21,7 @@ from services.orders.order.headline import view
 from services.orders.recorder import Appended, AppendRequest, CommandKey, PlacedDraft
 from services.orders.series import Proposed, Series, last_number
 from services.orders.store import load_standing, position_of
+from services.orders.viewing import viewed
 from services.orders.writer import GroupWriter
 
 # How often a command is decided anew because its order moved, before it is answered to try again.
@@ -60,6 +61,8 @@ class Dispatcher:
         async with self._turns.of(asked.order_id):
             answer, position = await self._answer(asked, drafts)
         COMMANDS.labels(asked.command, answer.code or "accepted").inc()
+        if asked.command == "ViewOrder" and not answer.refused:
+            viewed(asked.order_id, asked.caller.id)
         return answer, position
 
     async def preview(self, asked: Asked) -> Answer:

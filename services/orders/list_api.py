@@ -20,6 +20,7 @@ from services.orders.order.events import Method
 from services.orders.order.model import Billing, Coverage, Fulfilment, Status, Transaction
 from services.orders.order_list import NotBuilt
 from services.orders.positions import AtLeast
+from services.orders.viewing import viewed
 from services.orders.views import NotPlacedByCaller, OrderViews
 
 _ENCODER = msgspec.json.Encoder()
@@ -167,6 +168,7 @@ def order_routes(views: OrderViews) -> APIRouter:
         if not reads:
             # What people of the seller call things, their notes on it and its agent are not the buyer's.
             del found["columns"]
+        viewed(order_id_in(order_id), caller.id)
         answer = json_response(found)
         answer.headers["ETag"] = f'"{found["sequence"]}"'
         return answer

@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
+import structlog.testing
 from fastapi import FastAPI
 
 from libs.runtime.asgi import Status, make_api
@@ -419,3 +421,18 @@ async def test_ed_3_a_preview_says_what_the_edit_then_does(
     refused = await client.post(f"{path}/preview-edit", json={"remove_lines": ["1"]})
     again = await post(client, f"{path}/edit-order", {"remove_lines": ["1"]})
     assert refused.json()["code"] == again.json()["code"] == "LAST_LINE"
+
+
+async def test_t11_looking_at_an_order_is_logged_and_is_no_event(
+    client: httpx.AsyncClient, pool: AsyncPool
+) -> None:
+    order = await placed(client)
+    with structlog.testing.capture_logs() as logged:
+        looked = await post(client, f"/v1/orders/{order}/commands/view-order")
+        again = await post(client, f"/v1/orders/{uuid7()}/commands/view-order")
+    assert (looked.status_code, looked.json()["events"]) == (200, [])
+    assert again.json()["code"] == "ORDER_NOT_FOUND"
+    assert [each for each in logged if each["event"] == "order_viewed"] == [
+        {"event": "order_viewed", "order": order, "caller": OWNER, "log_level": "info"}
+    ]
+    assert await stored(pool, order) == ["OrderPlaced"]
