@@ -37,6 +37,7 @@ SWAP_LOCK_TIMEOUT: Final = "500ms"
 SWAP_TRIES: Final = 60
 _TABLES: Final = ("order_views_v2", "order_states_v2")
 _LIST: Final = "order_views_v2_list"
+_OPTIONS: Final = CONNECTION_OPTIONS | {"autocommit": True, "application_name": "orders rebuild"}
 _NEXT: Final = Tables(NEXT)
 _LIVE: Final = Tables()
 
@@ -99,7 +100,7 @@ class Rebuild:
                 await self._fold_streams(progress.upto)
                 progress = await self._moved_on(writer, "INDEXES")
             if progress.phase == "INDEXES":
-                await _index(writer)
+                await self._index_both(writer)
                 await self._moved_on(writer, "FOLLOWING")
             await self._follow(writer)
             differences, examples = await self._compared(writer)
@@ -123,8 +124,7 @@ class Rebuild:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[psycopg.AsyncConnection]:
-        options = CONNECTION_OPTIONS | {"autocommit": True, "application_name": "orders rebuild"}
-        async with await psycopg.AsyncConnection.connect(self._dsn, **options) as writer:
+        async with await psycopg.AsyncConnection.connect(self._dsn, **_OPTIONS) as writer:
             cursor = await writer.execute(
                 "SELECT pg_try_advisory_lock(hashtext(%s))", [f"rebuild {FOLLOWER}"]
             )
@@ -133,7 +133,6 @@ class Rebuild:
                 raise Transient("Another rebuild of the order list is running.")
             # A crash loses the last steps together with what they noted of themselves: they are done again.
             await writer.execute("SET synchronous_commit = off")
-            await writer.execute("SET maintenance_work_mem = '128MB'")
             yield writer
 
     async def _begun(self, writer: psycopg.AsyncConnection) -> _Progress:
@@ -173,6 +172,16 @@ class Rebuild:
         helpers = self._processes - 1 if upto >= self._helped_from else 0
         with helping(self._dsn, self._page, helpers):
             await fold_parts(self._dsn, self._page)
+
+    async def _index_both(self, writer: psycopg.AsyncConnection) -> None:
+        """Both tables at once: that of the states is done while the words of the views are sorted."""
+        async with (
+            await psycopg.AsyncConnection.connect(self._dsn, **_OPTIONS) as other,
+            asyncio.TaskGroup() as both,
+        ):
+            for connection, table in zip((writer, other), _TABLES, strict=True):
+                await connection.execute("SET maintenance_work_mem = '128MB'")
+                both.create_task(_index(connection, table))
 
     async def _follow(self, writer: psycopg.AsyncConnection) -> None:
         while True:
@@ -282,29 +291,26 @@ async def _indexes(writer: psycopg.AsyncConnection, table: str) -> list[tuple[st
     return await cursor.fetchall()
 
 
-async def _index(writer: psycopg.AsyncConnection) -> None:
-    """Give the new tables the live ones' indexes, each once, and their statistics.
+async def _index(writer: psycopg.AsyncConnection, table: str) -> None:
+    """Give a new table the live one's indexes, each once, and its statistics.
 
     The rows are put in the list's order first, where a page of the list reads neighbours: they were written
     by their ids, which are random.
     """
-    for table in _TABLES:
-        there = {name for name, _, _ in await _indexes(writer, table + NEXT)}
-        for name, is_key, definition in sorted(
-            await _indexes(writer, table), key=lambda each: each[0] != _LIST
-        ):
-            if name + NEXT in there:
-                continue
-            how = definition.partition(" USING ")[2]
-            if is_key:
-                columns = how.partition(" ")[2]
-                made = f"ALTER TABLE orders.{table}{NEXT} ADD CONSTRAINT {name}{NEXT} PRIMARY KEY {columns}"
-            else:
-                made = f"CREATE INDEX {name}{NEXT} ON orders.{table}{NEXT} USING {how}"
-            await writer.execute(made.encode())
-            if name == _LIST:
-                await writer.execute(f"CLUSTER orders.{table}{NEXT} USING {name}{NEXT}".encode())
-        await writer.execute(f"ANALYZE orders.{table}{NEXT}".encode())
+    there = {name for name, _, _ in await _indexes(writer, table + NEXT)}
+    for name, is_key, definition in sorted(await _indexes(writer, table), key=lambda each: each[0] != _LIST):
+        if name + NEXT in there:
+            continue
+        how = definition.partition(" USING ")[2]
+        if is_key:
+            columns = how.partition(" ")[2]
+            made = f"ALTER TABLE orders.{table}{NEXT} ADD CONSTRAINT {name}{NEXT} PRIMARY KEY {columns}"
+        else:
+            made = f"CREATE INDEX {name}{NEXT} ON orders.{table}{NEXT} USING {how}"
+        await writer.execute(made.encode())
+        if name == _LIST:
+            await writer.execute(f"CLUSTER orders.{table}{NEXT} USING {name}{NEXT}".encode())
+    await writer.execute(f"ANALYZE orders.{table}{NEXT}".encode())
 
 
 async def _rename(writer: psycopg.AsyncConnection, table: str) -> None:

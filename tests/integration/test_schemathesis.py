@@ -36,7 +36,7 @@ CHECKS = (
     "response_schema_conformance",
 )
 EXAMPLES_MAX = 8
-RUN_SECONDS_MAX = 300
+RUN_SECONDS_MAX = 480
 ORDERS = ("0", "1", "2")
 # Doors that must have let through at least one try; of others it may be that every try was refused.
 OPENED = (
@@ -176,7 +176,7 @@ def ask(
     command = [
         str(Path(sys.executable).parent / "schemathesis"), "run", str(folder / "openapi.json"), "--url", url,
         "--header", f"Authorization: {bearer}", "--seed", str(seed), "--max-examples", str(EXAMPLES_MAX),
-        "--phases", "examples,fuzzing,stateful", "--checks", ",".join(CHECKS), "--request-timeout", "20",
+        "--phases", "examples,fuzzing,stateful", "--checks", ",".join(CHECKS), "--request-timeout", "60",
         "--generation-database", "none", "--suppress-health-check", "all", "--no-shrink", "--warnings", "off",
         "--report", "json", "--report-json-path", str(folder / "report.json"), "--no-color",
     ]  # fmt: skip

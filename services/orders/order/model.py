@@ -339,10 +339,8 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 def fact_key(fact: FactRef, at: Instant | None) -> str:
     """The key of a fact (MK-3); the order it belongs to is left out, being the same for all."""
-    scope = f"{fact.line or ''}/{fact.package or ''}"
-    if at is None:
-        return f"{scope} {fact.type} {fact.status} #{fact.occurrence}"
-    return f"{scope} {fact.type} {fact.status} {at.isoformat()}"
+    when = f"#{fact.occurrence}" if at is None else at.isoformat()
+    return f"{fact.line or ''}/{fact.package or ''} {fact.type} {fact.status} {when}"
 
 
 def newer(mark: Mark | None, at: Instant, read_at: Instant | None) -> bool | None:

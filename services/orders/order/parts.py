@@ -116,7 +116,7 @@ def move(order: Order, moved: tuple[MovedPart, ...], change: Callable[[Part], Pa
     """The order with the named parts changed."""
     order = with_pieces(order, moved)
     named = {piece.part for piece in moved}
-    return replace(order, parts=tuple(change(part) if part.id in named else part for part in order.parts))
+    return replace(order, parts=tuple([change(part) if part.id in named else part for part in order.parts]))
 
 
 def housed(order: Order, package: str, before: Order) -> Order:
@@ -183,7 +183,7 @@ def _put(order: Order, package: Package) -> Order:
 def change_package(order: Order, package: str, change: Callable[[Package], Package]) -> Order:
     return replace(
         order,
-        packages=tuple(change(each) if each.id == package else each for each in order.packages),
+        packages=tuple([change(each) if each.id == package else each for each in order.packages]),
     )
 
 

@@ -118,8 +118,14 @@ def _placed_at_channel(event: e.OrderPlaced) -> Order:
 
 def _applied(order: Order, event: e.Event, number: int) -> Order:
     match event:
+        # The cases exclude each other; what most orders have comes first, since each case costs a look.
         case e.Moved():
             return _goods(order, event, number)
+        case e.OrderConfirmed():
+            implied = {**order.implied, "OrderConfirmed": number} if event.implied else order.implied
+            return replace(order, status=Status.CONFIRMED, status_since=number, implied=implied)
+        case e.AwbIssued():
+            return _awb_issued(order, event)
         case (
             e.PaymentAwaited()
             | e.PaymentProcessingStarted()
@@ -134,11 +140,6 @@ def _applied(order: Order, event: e.Event, number: int) -> Order:
             | e.RefundDueChanged()
         ):
             return paid(order, event, number)
-        case e.OrderConfirmed():
-            implied = {**order.implied, "OrderConfirmed": number} if event.implied else order.implied
-            return replace(order, status=Status.CONFIRMED, status_since=number, implied=implied)
-        case e.AwbIssued():
-            return _awb_issued(order, event)
         case e.CancellationRequested() | e.CancellationRequestClosed():
             return requested(order, event, number)
         case e.ReturnCaseOpened() | e.ReturnCaseAdvanced() | e.ReturnCaseClosed():
@@ -177,14 +178,6 @@ Goods = (
 
 def _goods(order: Order, event: Goods, number: int) -> Order:
     match event:
-        case e.LinesCancelled() | e.OrderCancelled():
-            return _cancelled(order, event, number)
-        case e.LinesAccepted() | e.OrderCompleted():
-            return _accepted(order, event, number)
-        case e.PackagePrepared():
-            moved = _set(order, event, number, Fulfilment.READY)
-            moved = announced(moved, event.package, event.awb)
-            return _carried(moved, event.package, event.courier, event.service)
         case e.ShipmentBooked():
             moved = _set(order, event, number, Fulfilment.BOOKED)
             if event.collect or event.with_fees:
@@ -194,6 +187,18 @@ def _goods(order: Order, event: Goods, number: int) -> Order:
                     lambda each: replace(each, collect=event.collect, with_fees=event.with_fees),
                 )
             return _carried(moved, event.package, event.courier, event.service)
+        case e.PackagePrepared():
+            moved = _set(order, event, number, Fulfilment.READY)
+            moved = announced(moved, event.package, event.awb)
+            return _carried(moved, event.package, event.courier, event.service)
+        case e.PackagePickedUp():
+            return without_requested(_set(order, event, number, Fulfilment.IN_TRANSIT), event)
+        case e.PackageDelivered():
+            return delivered(_set(order, event, number, Fulfilment.DELIVERED), event)
+        case e.LinesAccepted() | e.OrderCompleted():
+            return _accepted(order, event, number)
+        case e.LinesCancelled() | e.OrderCancelled():
+            return _cancelled(order, event, number)
         case e.ShipmentCancelled():
             moved = _set(order, event, number, Fulfilment.READY)
             return announced(unbooked(moved, event.package, event.at), event.package, event.awb)
@@ -201,14 +206,10 @@ def _goods(order: Order, event: Goods, number: int) -> Order:
             return unbooked(_set(order, event, number, Fulfilment.READY), event.package, event.at)
         case e.PackageUnprepared():
             return unpacked(order, event, number)
-        case e.PackagePickedUp():
-            return without_requested(_set(order, event, number, Fulfilment.IN_TRANSIT), event)
         case e.DeliveryProblemSolved():
             return _set(order, event, number, Fulfilment.IN_TRANSIT)
         case e.DeliveryProblemReported():
             return _set(order, event, number, Fulfilment.PROBLEM)
-        case e.PackageDelivered():
-            return delivered(_set(order, event, number, Fulfilment.DELIVERED), event)
         case e.PackageLostOrDamaged():
             return to_settle(_set(order, event, number, Fulfilment.LOST_OR_DAMAGED))
         case e.ReturnStarted():
@@ -250,8 +251,8 @@ def _set(order: Order, event: e.Moved, number: int, value: Fulfilment) -> Order:
 
 
 def _rehoused(order: Order, event: e.Moved) -> bool:
-    named = {piece.part for piece in event.parts}
-    return any(part.package not in {"", event.package} for part in order.parts if part.id in named)
+    elsewhere = [part.id for part in order.parts if part.package and part.package != event.package]
+    return bool(elsewhere) and any(piece.part in elsewhere for piece in event.parts)
 
 
 def _carried(order: Order, package: str, courier: str, service: str) -> Order:
