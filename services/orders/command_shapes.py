@@ -100,9 +100,27 @@ LINKS: Final[dict[str, Any]] = {
 }
 
 
-def _answered(asked: Any) -> Described:
+# What can be asked of an order that was just placed, beside.
+PLACED_LINKS: Final[dict[str, Any]] = {
+    **LINKS,
+    **{
+        name: {
+            "operationRef": f"#/paths/~1v1~1orders~1{{order_id}}~1commands~1{name}/post",
+            "parameters": {"order_id": "$response.body#/order"},
+            "requestBody": COMMAND_EXAMPLES[command],
+        }
+        for name, command in {
+            "confirm-order": "ConfirmOrder",
+            "hold-order": "HoldOrder",
+            "cancel-order": "CancelOrder",
+        }.items()
+    },
+}
+
+
+def _answered(asked: Any, links: dict[str, Any] = LINKS) -> Described:
     return Described(
-        model=CommandAnswer, example=COMMAND_EXAMPLE, about="What it has come to.", links=LINKS, asked=asked
+        model=CommandAnswer, example=COMMAND_EXAMPLE, about="What it has come to.", links=links, asked=asked
     )
 
 
@@ -121,7 +139,7 @@ def _kebab(command: str) -> str:
 
 _ON_ORDERS: Final = {_kebab(name): asked for name, asked in COMMAND_EXAMPLES.items() if name != "PlaceOrder"}
 COMMAND_ANSWERS: Final[Answers] = {
-    "POST /v1/orders": _answered(COMMAND_EXAMPLES["PlaceOrder"]),
+    "POST /v1/orders": _answered(COMMAND_EXAMPLES["PlaceOrder"], PLACED_LINKS),
     **{
         f"POST /v1/orders/{{order_id}}/commands/{path}": _answered(asked)
         for path, asked in _ON_ORDERS.items()
