@@ -33,7 +33,8 @@ from services.orders.store import order_id_of
 from services.orders.tests.test_consumer import CONNECTION, Log, fact, placed
 from tests.integration.ready_orders import Desk
 
-pytestmark = pytest.mark.connected
+# Four runs, each of which may take its time.
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(2_000)]
 
 CHECKS = (
     "no_server_error",
@@ -44,12 +45,12 @@ CHECKS = (
 )
 EXAMPLES_MAX = 6
 # Chains of requests along the document's links; each is a few requests long.
-CHAINS_MAX = 60
+CHAINS_MAX = 120
 # Doors whose answers name orders that the others can be asked for; each is followed alone, since most chains
 # would begin at the one that needs no body.
 BEGINNINGS = ("POST /v1/orders", "GET /v1/orders")
 # Only so that a run that hangs ends; what is asked is bounded by the numbers above.
-RUN_SECONDS_MAX = 600
+RUN_SECONDS_MAX = 480
 ORDERS = ("0", "1", "2", "3")
 # The order that its marketplace has sent and then cancelled (MK-14).
 IN_CONFLICT = "3"
@@ -259,7 +260,7 @@ class Asking:
             str(Path(sys.executable).parent / "schemathesis"), "run", str(folder / "openapi.json"),
             "--url", self.url, "--seed", str(self.seed),
             "--max-examples", str(examples_max), "--phases", phases, "--checks", ",".join(CHECKS),
-            "--request-timeout", "20", "--generation-database", "none", "--suppress-health-check", "all",
+            "--request-timeout", "60", "--generation-database", "none", "--suppress-health-check", "all",
             "--no-shrink", "--warnings", "off", "--report", "json", "--report-json-path", str(report),
             "--no-color", "--workers", "1", "--mode", mode,
         ]  # fmt: skip
