@@ -19,7 +19,7 @@ from benchmarks.group_commit import command
 from benchmarks.http_load import paced, saturate
 from benchmarks.pipeline import environment
 from benchmarks.servers import Servers, free_port, make_topics, process, until_ready
-from libs.events.topics import CHANNELS_ORDERS, ORDERS_COMMANDS
+from libs.events.topics import TOPICS
 from libs.runtime.clock import now
 from libs.runtime.postgres import AsyncPool, make_pool
 from services.orders.app import migrate_orders
@@ -87,7 +87,7 @@ async def _one_client(pool: AsyncPool) -> float:
 async def measure(servers: Servers) -> dict[str, Any]:
     """The row; only the role `api` runs, so that what is measured is the answering of commands."""
     migrate_orders(servers.database)
-    await make_topics(servers.kafka, CHANNELS_ORDERS.name, ORDERS_COMMANDS.name)
+    await make_topics(servers.kafka, *(topic.name for topic in TOPICS))
     port = free_port()
     key = {
         "id": "bench",

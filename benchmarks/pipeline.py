@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.facts import KEK, Buyer, nobody, produce, somebody
 from benchmarks.servers import Servers, arrivals, ends, make_topics, process, rate
-from libs.events.topics import CHANNELS_ORDERS, ORDERS_COMMANDS, ORDERS_ORDERS
+from libs.events.topics import CHANNELS_ORDERS, ORDERS_ORDERS, TOPICS
 from services.orders.app import migrate_orders
 
 ORDERS = int(os.environ.get("BENCH_ORDERS", "80000"))
@@ -64,8 +64,8 @@ async def _other(servers: Servers, module: str, count: int, run: int, *flags: st
 async def measure(servers: Servers) -> dict[str, Any]:
     """The row; warms the broker and every variant's code paths with one round that is not counted."""
     migrate_orders(servers.database)
-    await make_topics(servers.kafka, CHANNELS_ORDERS.name, ORDERS_ORDERS.name, ORDERS_COMMANDS.name)
-    await make_topics(servers.kafka, f"{CHANNELS_ORDERS.name}.orders.dlq")
+    # The consumer waits for every topic that it reads.
+    await make_topics(servers.kafka, *(topic.name for topic in TOPICS))
     import psycopg
 
     from benchmarks.pipeline_floor import TABLE

@@ -31,7 +31,7 @@ from benchmarks.servers import (
     running,
     until_ready,
 )
-from libs.events.topics import CHANNELS_ORDERS, ORDERS_ORDERS
+from libs.events.topics import CHANNELS_ORDERS, ORDERS_ORDERS, TOPICS
 from services.channels.app import migrate_channels
 from services.orders.app import migrate_orders
 
@@ -110,9 +110,7 @@ async def order(servers: Servers, share: float | None, collector: int, loading: 
     """Microseconds of the consumer and of the relay for an order, of facts whose traces are sampled so."""
     empty(servers)
     migrate_orders(servers.database)
-    await make_topics(
-        servers.kafka, CHANNELS_ORDERS.name, ORDERS_ORDERS.name, f"{CHANNELS_ORDERS.name}.orders.dlq"
-    )
+    await make_topics(servers.kafka, *(topic.name for topic in TOPICS))
     await _produce(servers.kafka, next(_runs), share)
     since = await ends(servers.kafka, ORDERS_ORDERS.name)
     environment = pipeline.environment(servers) | told(share, collector)
