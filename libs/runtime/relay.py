@@ -150,9 +150,11 @@ class Relay:
             await self._publisher.publish(chunk.records)
         if self._freshness is not None:
             self._freshness.reached([record.headers for record in chunk.records])
-        self._due.append(chunk.mark)
+        # Before this mark is due: what is waited for is the chunk before, remembered beside this one.
         await self._remembered(at_once=chunk.more)
+        self._due.append(chunk.mark)
         if self._remembering is None:
+            self._hurry.clear()
             # Beside the next fetch: nobody waits for it, and undone it means that the records go out again.
             self._remembering = asyncio.create_task(self._remember(), name="remember the marks")
         if chunk.more:
@@ -161,7 +163,6 @@ class Relay:
             OUTBOX_PUBLISHED.labels(self.service, record.topic).inc(len(chunk.records))
 
     async def _remember(self) -> None:
-        self._hurry.clear()
         while self._due:
             with suppress(TimeoutError):
                 async with asyncio.timeout(GATHER_SECONDS):
