@@ -17,24 +17,24 @@ from libs.events.actions import OrderActionEnded
 from libs.events.envelope import EnvelopeInvalid, from_headers
 from libs.events.topics import CHANNELS_ACTIONS
 from libs.events.upcasts import read
-from libs.runtime.consumption import BatchConsumer, Outcomes, reason_of
+from libs.runtime.consumption import BatchConsumer, Outcomes
 from libs.runtime.errors import Fenced, Malformed, Transient
 from libs.runtime.kafka import KafkaSettings
 from libs.runtime.kafka_tracing import traceparent_for_effects
 from libs.runtime.lag import TopicLag
 from libs.runtime.metrics import PARKED
-from libs.runtime.parking import detail_of, fingerprint, open_faults
+from libs.runtime.parking import open_faults
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record
 from libs.runtime.tracing import store
 from services.orders.action_requests import rows_going_out
-from services.orders.batch import BEHIND, row_of_record
+from services.orders.batch import row_to_park
 from services.orders.commands_batch import positions_of
-from services.orders.consumer import stored_positions
+from services.orders.consumer import keys_parked, stored_positions
 from services.orders.metrics import ACTION_ENDS, APPEND_CONFLICTS
 from services.orders.order.decide_actions import ActionEnd, end_action
 from services.orders.order.model import Order
-from services.orders.recorder import AppendRequest, NewEvent, append, texts
+from services.orders.recorder import AppendRequest, NewEvent, append
 from services.orders.store import encode, load
 
 log = structlog.get_logger(__name__)
@@ -188,14 +188,7 @@ class _Batch:
 
     def park(self, record: Record, fault: Exception | None) -> None:
         """Park the record for its own fault, or behind another of its key when it has none."""
-        if fault is None:
-            row = row_of_record(record, reason="BEHIND", fingerprint="BEHIND", detail=BEHIND)
-        else:
-            reason = reason_of(fault)
-            row = row_of_record(
-                record, reason=reason, fingerprint=fingerprint(reason, fault), detail=detail_of(fault)
-            )
-        self.request.parked.append(row)
+        self.request.parked.append(row_to_park(record, fault))
         self.held_back.add(record.key)
         self.outcomes.count("parked")
 
@@ -234,7 +227,7 @@ class ActionEndsHandler:
 
     async def park(self, record: Record, stored: Mapping[int, int], fault: Exception) -> None:
         for _ in range(PREPARATIONS_MAX):
-            held_back = await self._parked_keys([record])
+            held_back = await keys_parked(self._pool, [record])
             batch = _Batch({}, held_back)
             batch.park(record, None if record.key in held_back else fault)
             batch.request.positions = positions_of([record], stored)
@@ -274,7 +267,7 @@ class ActionEndsHandler:
             except Malformed as fault:
                 read_records.append((record, fault))
         ends = [each for _, each in read_records if isinstance(each, Incoming)]
-        batch = _Batch(await self._states(ends), await self._parked_keys(records))
+        batch = _Batch(await self._states(ends), await keys_parked(self._pool, records))
         for record, each in read_records:
             if record.key in batch.held_back:
                 batch.park(record, None)
@@ -291,14 +284,6 @@ class ActionEndsHandler:
             return {}
         async with transient_faults(), self._pool.connection() as connection:
             return await load(connection, list({each.order_id for each in ends}))
-
-    async def _parked_keys(self, records: Sequence[Record]) -> set[str]:
-        async with transient_faults(), self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT DISTINCT key FROM orders.parked WHERE source = %s AND key = ANY(%b)",
-                [records[0].source, texts(list({record.key for record in records}))],
-            )
-            return {row[0] for row in await cursor.fetchall()}
 
     async def _append(self, batch: _Batch) -> bool:
         """Append the batch; False when it must be prepared anew. Raises Fenced and Transient."""

@@ -14,7 +14,7 @@ from libs.events.topics import ORDERS_ORDERS
 from libs.runtime.consumption import Outcomes, reason_of
 from libs.runtime.errors import Malformed, Permanent
 from libs.runtime.jwe import EnvelopeRefused
-from libs.runtime.parking import fingerprint
+from libs.runtime.parking import detail_of, fingerprint
 from libs.runtime.records import Record, frame_headers, unframe_headers
 from libs.runtime.tracing import (
     checked_traceparent,
@@ -388,6 +388,16 @@ def row_of_record(
         reason,
         fingerprint,
         detail,
+    )
+
+
+def row_to_park(record: Record, fault: Exception | None) -> RecordRow:
+    """The record as it is parked for its own fault, or behind another of its key when it has none."""
+    if fault is None:
+        return row_of_record(record, reason="BEHIND", fingerprint="BEHIND", detail=BEHIND)
+    reason = reason_of(fault)
+    return row_of_record(
+        record, reason=reason, fingerprint=fingerprint(reason, fault), detail=detail_of(fault)
     )
 
 

@@ -23,10 +23,10 @@ from libs.runtime.tracing import store
 from services.orders.answers import Answer, kept_answer, refused
 from services.orders.commands_batch import CommandBatch, Incoming, Skipped, positions_of, read_record
 from services.orders.concluding import Asked, Decider, Standing, key_reused
-from services.orders.consumer import stored_positions
+from services.orders.consumer import keys_parked, stored_positions
 from services.orders.dispatch import key_of
 from services.orders.metrics import APPEND_CONFLICTS, COMMANDS
-from services.orders.recorder import append, texts, uuids
+from services.orders.recorder import append, uuids
 from services.orders.series import Proposed, Series, last_number
 from services.orders.store import load_standing
 from services.orders.viewing import viewed
@@ -209,12 +209,7 @@ class CommandsHandler:
         if not self._faults_parked:
             # A key that another process has parked meanwhile is told of by the append.
             return set()
-        async with transient_faults(), self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT DISTINCT key FROM orders.parked WHERE source = %s AND key = ANY(%b)",
-                [records[0].source, texts(list({record.key for record in records}))],
-            )
-            return {row[0] for row in await cursor.fetchall()}
+        return await keys_parked(self._pool, records)
 
     async def _append(self, batch: CommandBatch) -> bool:
         """Append the batch; False when it must be prepared anew. Raises Fenced and Transient."""

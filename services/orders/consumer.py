@@ -70,6 +70,16 @@ class _InFlight:
     task: asyncio.Task[bool]
 
 
+async def keys_parked(pool: AsyncPool, records: Sequence[Record]) -> set[str]:
+    """The keys of these records of one source that have something parked; the append tells of later ones."""
+    async with transient_faults(), pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT DISTINCT key FROM orders.parked WHERE source = %s AND key = ANY(%b)",
+            [records[0].source, texts(list({record.key for record in records}))],
+        )
+        return {row[0] for row in await cursor.fetchall()}
+
+
 async def stored_positions(pool: AsyncPool, source: str) -> dict[int, int]:
     """The last offset of each partition whose effect is durable."""
     async with transient_faults(), pool.connection() as connection:

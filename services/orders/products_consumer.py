@@ -16,17 +16,18 @@ from libs.events.envelope import EnvelopeInvalid, from_headers
 from libs.events.products import ProductChanged
 from libs.events.topics import INVENTORY_PRODUCTS
 from libs.events.upcasts import read
-from libs.runtime.consumption import BatchConsumer, Outcomes, reason_of
+from libs.runtime.consumption import BatchConsumer, Outcomes
 from libs.runtime.errors import Fenced, Malformed, Transient
 from libs.runtime.kafka import KafkaSettings
 from libs.runtime.lag import TopicLag
 from libs.runtime.metrics import PARKED
-from libs.runtime.parking import detail_of, fingerprint, open_faults
+from libs.runtime.parking import open_faults
 from libs.runtime.postgres import AsyncPool, transient_faults
 from libs.runtime.records import Record
-from services.orders.batch import BEHIND, row_of_record
-from services.orders.consumer import stored_positions
-from services.orders.recorder import Appended, AppendRequest, Position, texts
+from services.orders.batch import row_to_park
+from services.orders.commands_batch import positions_of
+from services.orders.consumer import keys_parked, stored_positions
+from services.orders.recorder import Appended, AppendRequest
 
 log = structlog.get_logger(__name__)
 
@@ -124,14 +125,7 @@ class _Batch:
 
     def park(self, record: Record, fault: Exception | None) -> None:
         """Park the record for its own fault, or behind another of its key when it has none."""
-        if fault is None:
-            row = row_of_record(record, reason="BEHIND", fingerprint="BEHIND", detail=BEHIND)
-        else:
-            reason = reason_of(fault)
-            row = row_of_record(
-                record, reason=reason, fingerprint=fingerprint(reason, fault), detail=detail_of(fault)
-            )
-        self.request.parked.append(row)
+        self.request.parked.append(row_to_park(record, fault))
         self.held_back.add(record.key)
         self.outcomes.count("parked")
 
@@ -156,20 +150,20 @@ class ProductsHandler:
 
     async def handle(self, records: Sequence[Record], stored: Mapping[int, int]) -> Outcomes:
         for _ in range(PREPARATIONS_MAX):
-            batch = _Batch(await self._parked_keys(records))
+            batch = _Batch(await keys_parked(self._pool, records))
             for record in records:
                 batch.take(record)
-            batch.request.positions = _positions(records, stored)
+            batch.request.positions = positions_of(records, stored)
             if await self._append(batch):
                 return batch.outcomes
         raise Transient("What is parked of these products moved each time the batch was prepared.")
 
     async def park(self, record: Record, stored: Mapping[int, int], fault: Exception) -> None:
         for _ in range(PREPARATIONS_MAX):
-            held_back = await self._parked_keys([record])
+            held_back = await keys_parked(self._pool, [record])
             batch = _Batch(held_back)
             batch.park(record, None if record.key in held_back else fault)
-            batch.request.positions = _positions([record], stored)
+            batch.request.positions = positions_of([record], stored)
             if await self._append(batch):
                 return
         raise Transient("What is parked of this product moved each time the record was to be parked.")
@@ -188,14 +182,6 @@ class ProductsHandler:
         if not await self._append(batch):
             return "gone"
         return "skipped" if product is None else "handled"
-
-    async def _parked_keys(self, records: Sequence[Record]) -> set[str]:
-        async with transient_faults(), self._pool.connection() as connection:
-            cursor = await connection.execute(
-                "SELECT DISTINCT key FROM orders.parked WHERE source = %s AND key = ANY(%b)",
-                [records[0].source, texts(list({record.key for record in records}))],
-            )
-            return {row[0] for row in await cursor.fetchall()}
 
     async def _append(self, batch: _Batch) -> bool:
         """Append the batch; False when what is parked has moved. Raises Fenced and Transient."""
@@ -220,16 +206,6 @@ class ProductsHandler:
                     detail=parked.detail,
                 )
         return True
-
-
-def _positions(records: Sequence[Record], stored: Mapping[int, int]) -> list[Position]:
-    last: dict[int, int] = {}
-    for record in records:
-        last[record.partition] = max(last.get(record.partition, -1), record.offset)
-    source = records[0].source
-    return [
-        Position(source, partition, stored.get(partition, -1), offset) for partition, offset in last.items()
-    ]
 
 
 def products_lag(pool: AsyncPool, kafka: KafkaSettings) -> TopicLag:
