@@ -37,6 +37,8 @@ BATCH_RECORDS_MAX = 500
 POLL_MS = 500
 # The stored positions tell where to read on; the group's offsets only hint, and need not follow each batch.
 COMMIT_SECONDS = 0.25
+# How long Kafka may take to tell where a partition ends.
+END_SECONDS_MAX = 10.0
 RETRY_SECONDS_FIRST = 0.1
 RETRY_SECONDS_MAX = 5.0
 # A batch that fails for a reason nobody expected is tried again before its records are taken one by one.
@@ -285,13 +287,28 @@ class BatchConsumer:
             self.stored[number] = position
 
     async def _refuse_recreated(self, consumer: Any, partition: TopicPartition, position: int) -> None:
-        ends = await asyncio.wait_for(consumer.end_offsets([partition]), 10)
-        if position >= ends[partition]:
+        # Records in hand came with the end of their partition. Only when that does not show the position to
+        # lie within is the broker asked: a question that it may leave unanswered must not hold up a batch.
+        fetched_end = consumer.highwater(partition)
+        if fetched_end is not None and position < fetched_end:
+            return
+        end = await self._end_of(consumer, partition)
+        if position >= end:
             self.sick_for_good = (
                 f"The stored position {position} of {self.topic}, partition {partition.partition},"
-                f" lies beyond its end {ends[partition]}: the topic was re-created."
+                f" lies beyond its end {end}: the topic was re-created."
             )
             raise Transient(self.sick_for_good)
+
+    async def _end_of(self, consumer: Any, partition: TopicPartition) -> int:
+        try:
+            ends = await asyncio.wait_for(consumer.end_offsets([partition]), END_SECONDS_MAX)
+        except (KafkaError, TimeoutError) as fault:
+            raise Transient(
+                f"Kafka did not tell the end of {self.topic}, partition {partition.partition}:"
+                f" {type(fault).__name__}"
+            ) from fault
+        return int(ends[partition])
 
     def _backoff(self) -> float:
         self._transient_in_row += 1

@@ -14,7 +14,7 @@ import pytest
 from deploy.local.services import SERVICES
 from services.orders.command_examples import COMMAND_EXAMPLES
 from tests.integration.judge import assert_whole
-from tests.integration.system import INTAKE_KEY, NOTHING_KEY, RIVAL_KEY, STRANGER_SELLER, System
+from tests.integration.system import INTAKE_KEY, NOTHING_KEY, RIVAL_KEY, STRANGER_SELLER, System, wait_until
 
 pytestmark = pytest.mark.connected
 
@@ -143,6 +143,17 @@ class World:
                 found[f"{route.service}{route.path}"] = answer.json()
         return found
 
+    def settled(self) -> dict[str, Any]:
+        """The snapshot once two in a row agree: lists that follow the orders' events have then caught up."""
+        seen = [self.snapshot()]
+
+        def agrees() -> bool:
+            seen.append(self.snapshot())
+            return seen[-1] == seen[-2]
+
+        wait_until(agrees, 120, "nothing changes by itself any more")
+        return seen[-1]
+
 
 @pytest.fixture(scope="module")
 def world(whole_system: System, seed: int) -> World:
@@ -215,7 +226,7 @@ def test_an_intake_key_places_orders_and_reads_the_state_of_those(world: World) 
 
 def test_another_seller_neither_sees_nor_touches_anything(world: World) -> None:
     """RF-4, SR-4: with every scope of a seller, and for every route."""
-    before = world.snapshot()
+    before = world.settled()
     assert world.marks <= {mark for mark in world.marks if mark in json.dumps(before)}, (
         "There is nothing to see."
     )

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from libs.runtime import consumption
 from libs.runtime.clock import uuid7
@@ -110,3 +110,20 @@ async def test_what_the_group_committed_beyond_the_stored_positions_is_read_when
     restored = Handler(unknown_positions=2)
     await _consume(kafka, topic, restored, until=4)
     assert sorted(restored.handled) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+async def test_batches_go_on_while_kafka_does_not_tell_where_partitions_end(
+    kafka: str, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    handler = Handler()
+    await _send(kafka, topic, 4)
+    await _consume(kafka, topic, handler, until=4)
+    monkeypatch.setattr(consumption, "END_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(AIOKafkaConsumer, "end_offsets", never)
+    await _send(kafka, topic, 4)
+    handler.refusals = 1
+    await _consume(kafka, topic, handler, until=8)
+    assert sorted(handler.handled) == [(partition, offset) for partition in (0, 1) for offset in range(4)]
